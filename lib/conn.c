@@ -1,0 +1,412 @@
+/* conn.c - a connection's life: made, failed once and for ever, closed. */
+#include "conn_impl.h"
+
+#include "errmap.h"
+#include "raw.h"
+
+#include <arpa/inet.h>
+#include <sys/ioctl.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const struct conn_host nobody = { .poll = poll };
+const struct conn_host *conn_the_host = &nobody;
+
+void
+conn_host(const struct conn_host *host)
+{
+	conn_the_host = host;
+}
+
+int64_t
+conn_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void
+conn_lock(struct conn *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->busy = 1;
+}
+
+void
+conn_unlock(struct conn *c)
+{
+	c->busy = 0;
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+conn_say(enum conn_log level, const char *fmt, ...)
+{
+	char line[1400];
+	va_list ap;
+
+	if (!conn_the_host->log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	conn_the_host->log(level, line);
+}
+
+static void
+name_peer(struct conn *c, int fd)
+{
+	struct sockaddr_storage ss;
+	unsigned len = sizeof ss;
+	char host[INET6_ADDRSTRLEN] = "?";
+
+	if (raw_getpeername(fd, &ss, &len) < 0) {
+		snprintf(c->peer, sizeof c->peer, "?");
+		return;
+	}
+	if (ss.ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const void *)&ss;
+
+		inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+		snprintf(c->peer, sizeof c->peer, "%s:%u", host, ntohs(in->sin_port));
+	} else if (ss.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)&ss;
+		bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+
+		inet_ntop(mapped ? AF_INET : AF_INET6, mapped ? (const void *)&in6->sin6_addr.s6_addr[12] : &in6->sin6_addr, host,
+			  sizeof host);
+		snprintf(c->peer, sizeof c->peer, mapped ? "%s:%u" : "[%s]:%u", host, ntohs(in6->sin6_port));
+	} else {
+		snprintf(c->peer, sizeof c->peer, "local");
+	}
+}
+
+/* What is verified: the policy's word, else the program's name, else the address as an IP SAN. */
+static int
+choose_name(struct conn *c, const char *name)
+{
+	char host[sizeof c->peer];
+	size_t len;
+
+	if (c->config->server_hostname)
+		name = c->config->server_hostname;
+	if (!name && c->config->role == CONFIG_CLIENT && c->peer[0] != '?') {
+		const char *colon = strrchr(c->peer, ':');
+		bool v6 = c->peer[0] == '[';
+
+		if (!colon)
+			return 0;
+		len = (size_t)(colon - c->peer) - (v6 ? 2 : 0);
+		memcpy(host, c->peer + v6, len);
+		host[len] = '\0';
+		name = host;
+	}
+	if (!name)
+		return 0;
+	c->name = strdup(name);
+	return c->name ? 0 : -1;
+}
+
+static bool
+start_engine(struct conn *c, const char *name)
+{
+	if (choose_name(c, name) < 0)
+		return false;
+	c->tls = engine_new(c->config, c->name, &c->wire);
+	return c->tls != NULL;
+}
+
+struct conn *
+conn_new(struct config *config, int fd, bool connected, const char *name)
+{
+	struct conn *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->sent, NULL);
+	share_init(&c->share);
+	c->config = config_ref(config);
+	c->state = connected ? CONN_HANDSHAKING : CONN_CONNECTING;
+	c->want = connected && config->role == CONFIG_SERVER ? POLLIN : POLLOUT;
+	c->lowat = 1;
+	c->started = conn_now();
+	c->deadline = config->handshake_timeout_ms ? c->started + config->handshake_timeout_ms : INT64_MAX;
+	name_peer(c, fd);
+	if (!start_engine(c, name)) {
+		conn_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void
+conn_free(struct conn *c)
+{
+	if (!c)
+		return;
+	engine_free(c->tls);
+	config_free(c->config);
+	free(c->wire.out);
+	free(c->left);
+	if (c->held)
+		explicit_bzero(c->held, c->held_cap);
+	free(c->held);
+	if (c->debt)
+		explicit_bzero(c->debt, c->debt_len);
+	free(c->debt);
+	free(c->name);
+	share_free(&c->share);
+	pthread_cond_destroy(&c->sent);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+enum conn_state
+conn_state(const struct conn *c)
+{
+	return (enum conn_state)c->state;
+}
+
+int
+conn_error(const struct conn *c)
+{
+	return c->error;
+}
+
+int
+conn_take_error(struct conn *c)
+{
+	return c->error && !atomic_exchange(&c->error_taken, true) ? c->error : 0;
+}
+
+struct engine_info
+conn_info(const struct conn *c)
+{
+	return engine_info(c->tls);
+}
+
+/* The alert goes out if the kernel takes it; then the kernel itself answers every readiness call, everywhere. */
+static void
+end_wire(struct conn *c, int fd)
+{
+	if (!share_mine(&c->share, WRITING))
+		return;
+	if (c->wire.out_len > c->out_off)
+		raw_send(fd, c->wire.out + c->out_off, c->wire.out_len - c->out_off, MSG_DONTWAIT | MSG_NOSIGNAL);
+	raw_shutdown(fd, SHUT_RDWR);
+}
+
+static int
+die(struct conn *c, int fd, int error)
+{
+	if (c->error)
+		return -c->error;
+	c->error = error;
+	c->state = CONN_DEAD;
+	c->deadline = INT64_MAX;
+	end_wire(c, fd);
+	return -error;
+}
+
+int
+conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
+{
+	char what[512];
+	va_list ap;
+
+	if (c->error)
+		return -c->error;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	conn_say(CONN_LOG_WARN, "%s: %s: %s; the program got %s", c->peer, c->config->place ? c->config->place : "connection", what,
+		 errmap_name(error));
+	return die(c, fd, error);
+}
+
+int
+conn_fail_tls(struct conn *c, int fd, enum engine_result result)
+{
+	int error = errmap_engine(result, engine_verify_kind(c->tls));
+	const char *hint = engine_hint(c->tls), *why = engine_error(c->tls), *reason = engine_reason(c->tls);
+	char subject[256] = "", names[400] = "";
+
+	if (c->error)
+		return -c->error;
+	engine_peer_names(c->tls, subject, sizeof subject, names, sizeof names);
+	conn_say(CONN_LOG_WARN, "%s: %s %s: %s: %s%s%s%s%s%s%s%s%s%s%s; the program got %s%s%s%s", c->peer,
+		 c->config->role == CONFIG_CLIENT ? "client" : "server", c->config->place ? c->config->place : "connection",
+		 c->state == CONN_OPEN ? "connection failed" : "TLS handshake failed", why ? why : "unknown failure",
+		 c->name && c->config->role == CONFIG_CLIENT ? "; expected name " : "",
+		 c->name && c->config->role == CONFIG_CLIENT ? c->name : "", *subject ? "; certificate of " : "", subject,
+		 *names ? " offers " : "", names, reason && *reason ? "; OpenSSL: " : "", reason ? reason : "", "", "",
+		 errmap_name(error), hint ? "; cure: " : "", hint ? hint : "", "");
+	return die(c, fd, error);
+}
+
+int
+conn_claim(struct conn *c, int direction)
+{
+	if (share_take(&c->share, direction))
+		return 0;
+	if (!c->error) {
+		conn_say(CONN_LOG_WARN,
+			 "%s: %s: two processes %s the same connection, which only one can; the program got EIO; cure: route = relay",
+			 c->peer, c->config->place ? c->config->place : "connection", direction == READING ? "read from" : "write to");
+		c->error = EIO;		/* here only: the wire belongs to the other process */
+		c->state = CONN_DEAD;
+		c->deadline = INT64_MAX;
+	}
+	return -EIO;
+}
+
+/*
+ * Unread bytes would turn our FIN into RST, which makes the peer's kernel drop what we sent last.  So take what is there, but stop at
+ * application data, where plain TCP resets too.
+ */
+static void
+drain(struct conn *c, int fd)
+{
+	size_t most = 256 * 1024;
+
+	while (most > POOL_SIZE && !conn_ready_bytes(c) && !c->eof && !c->error) {
+		if (conn_ahead(c, fd) <= 0)
+			return;
+		most -= POOL_SIZE;
+	}
+}
+
+void
+conn_close(struct conn *c, int fd, bool last)
+{
+	conn_lock(c);
+	c->closed = true;
+	if (last && c->state == CONN_OPEN) {
+		if (share_take(&c->share, READING))
+			drain(c, fd);
+		if (share_take(&c->share, WRITING) && !c->shut_write)
+			conn_notify(c, fd);
+	}
+	if (last && c->waiters)
+		raw_shutdown(fd, SHUT_RDWR);	/* wakes them; each finds `closed` */
+	conn_unlock(c);
+}
+
+int
+conn_shutdown(struct conn *c, int fd, int how)
+{
+	int r = 0;
+
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	conn_lock(c);
+	if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKING)
+		r = conn_handshake_locked(c, fd, c->blocking, INT64_MAX);
+	if (c->error) {
+		conn_unlock(c);
+		return c->error == EIO ? -EIO : -ENOTCONN;	/* the wire is shut down already, as after a reset */
+	}
+	if (how != SHUT_WR) {
+		c->shut_read = true;
+		if (r == 0)
+			raw_shutdown(fd, SHUT_RD);
+	}
+	if (how != SHUT_RD && !c->shut_write) {
+		r = conn_claim(c, WRITING);
+		if (r == 0 && c->state == CONN_OPEN)
+			r = conn_notify(c, fd);
+		if (r == -EAGAIN && c->blocking) {
+			while (r == -EAGAIN && (r = conn_wait(c, fd, POLLOUT, conn_now() + 5000)) > 0)
+				r = conn_flush(c, fd);
+		}
+		c->shut_write = true;
+		raw_shutdown(fd, SHUT_WR);
+	}
+	conn_unlock(c);
+	return r == -EAGAIN || r > 0 ? 0 : r;
+}
+
+void
+conn_set_blocking(struct conn *c, bool on)
+{
+	c->blocking = on;
+}
+
+void
+conn_set_timeout(struct conn *c, bool sending, int64_t ms)
+{
+	if (sending)
+		c->sndtimeo = ms;
+	else
+		c->rcvtimeo = ms;
+}
+
+void
+conn_set_lowat(struct conn *c, int bytes)
+{
+	c->lowat = bytes < 1 ? 1 : bytes;
+}
+
+int
+conn_lowat(const struct conn *c)
+{
+	return c->lowat;
+}
+
+int64_t
+conn_deadline(const struct conn *c)
+{
+	return c->deadline;
+}
+
+void
+conn_expire(struct conn *c, int fd)
+{
+	if (conn_now() < c->deadline)
+		return;
+	conn_lock(c);
+	if (c->state <= CONN_HANDSHAKING && conn_now() >= c->deadline)
+		conn_fail(c, fd, ETIMEDOUT, "%s: TLS handshake not finished within handshake_timeout of %ld ms",
+			  c->config->role == CONFIG_CLIENT ? "client" : "server", c->config->handshake_timeout_ms);
+	conn_unlock(c);
+}
+
+void
+conn_fork_prepare(struct conn *c)
+{
+	c->share_failed = !share_prepare(&c->share);
+}
+
+void
+conn_fork_child(struct conn *c)
+{
+	bool torn = c->busy != 0 || c->share_failed;
+
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->sent, NULL);
+	c->busy = 0;
+	c->waiters = 0;
+	c->sending = false;
+	share_child(&c->share);
+	if (torn && !c->error) {	/* another thread was inside: this copy may be half changed */
+		c->error = EIO;
+		c->state = CONN_DEAD;
+		c->deadline = INT64_MAX;
+	}
+}
+
+bool
+conn_last(struct conn *c)
+{
+	return share_leave(&c->share);
+}

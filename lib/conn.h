@@ -1,0 +1,89 @@
+/*
+ * conn.h - one TLS connection over a descriptor that belongs to the program: the core that both faces share.
+ *
+ * Results are counts >= 0 or a negated errno value; errno itself is never touched.  Every verb may be called from several threads for one
+ * connection: a lock is held around the TLS library only, never while waiting.  The descriptor is passed with each call because a
+ * connection may have several numbers; the file description's flags are never changed.
+ *
+ * Two invariants hold between calls.  In: while plaintext, end of stream or a failure waits in memory, the kernel's socket is
+ * readable.  Out: what was reported as written is in the kernel.
+ */
+#ifndef WRAPSOCK_CONN_H
+#define WRAPSOCK_CONN_H
+
+#include "config.h"
+#include "engine.h"
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conn;
+
+enum conn_state {
+	CONN_CONNECTING,	/* TCP is not established yet */
+	CONN_HANDSHAKING,
+	CONN_OPEN,
+	CONN_DEAD		/* conn_error says why, for ever */
+};
+
+enum conn_log { CONN_LOG_ERROR, CONN_LOG_WARN, CONN_LOG_INFO, CONN_LOG_DEBUG };
+
+/* What the process around the core lends it: libc's functions where an interposer would be met, and the log. */
+struct conn_host {
+	int (*poll)(struct pollfd *, nfds_t, int timeout_ms);	/* a cancellation point, as libc's */
+	void (*log)(enum conn_log, const char *line);
+	bool (*holds)(int fd, const struct conn *);		/* is this number still this connection? */
+};
+
+void conn_host(const struct conn_host *);
+
+/*
+ * A connection over fd, which stays the caller's. connected: TCP is established, else the first handshake step looks.  name: what
+ * the program resolved (NULL = unknown; config->server_hostname outranks it); copied.  A client that must check a name and has none
+ * is given the peer's address, checked as IP SAN.  The config is referenced.  NULL = out of memory.
+ */
+struct conn *conn_new(struct config *, int fd, bool connected, const char *name);
+void conn_free(struct conn *);		/* says nothing to the peer; wipes secrets */
+
+/* 0 = open; -EAGAIN (not wait, or interrupted by the descriptor's timeout), -EINTR, or the failure. wait: block in host->poll. */
+int conn_handshake(struct conn *, int fd, bool wait);
+
+/* As recvmsg/sendmsg with the MSG_* flags of the program. A server's or a lazy client's handshake runs first. */
+ssize_t conn_recv(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
+ssize_t conn_send(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
+ssize_t conn_arrived(struct conn *, int fd);	/* FIONREAD: plaintext of all whole records that have arrived */
+int conn_shutdown(struct conn *, int fd, int how);
+/* The last number of this process goes. last: no other process holds it either: close_notify is tried once. */
+void conn_close(struct conn *, int fd, bool last);
+
+enum conn_state conn_state(const struct conn *);
+int conn_error(const struct conn *);		/* errno value of the failure, 0 = none */
+int conn_take_error(struct conn *);		/* the same once, for SO_ERROR; 0 afterwards */
+struct engine_info conn_info(const struct conn *);
+
+/* Readiness. Pure: which wire events stand for these events of the program's interest; whether answers need conn_tells. */
+short conn_wants(const struct conn *, short events);
+bool conn_unsteady(const struct conn *);	/* handshaking, or a descriptor in blocking mode: conn_tells must be asked */
+/* The wire answered revents to conn_wants(events): what the program is told. 0 = nothing yet, wait on. */
+short conn_tells(struct conn *, int fd, short events, short revents);
+int64_t conn_deadline(const struct conn *);	/* CLOCK_MONOTONIC milliseconds of the handshake's end, INT64_MAX = none */
+void conn_expire(struct conn *, int fd);	/* fail it with ETIMEDOUT if its deadline has passed */
+
+void conn_set_blocking(struct conn *, bool);
+void conn_set_timeout(struct conn *, bool sending, int64_t ms);	/* SO_RCVTIMEO, SO_SNDTIMEO; 0 = none */
+void conn_set_lowat(struct conn *, int bytes);			/* SO_RCVLOWAT */
+int conn_lowat(const struct conn *);
+
+/*
+ * fork. Called in this order by the forking thread: prepare before, then child in the child. TLS state is owned per direction: after a fork a
+ * direction belongs to the process that uses it next, the others get EIO.
+ */
+void conn_fork_prepare(struct conn *);
+void conn_fork_child(struct conn *);
+bool conn_last(struct conn *);		/* take this process out of the owners; true if no other live one is left */
+
+#endif

@@ -1,0 +1,134 @@
+/* conn_handshake.c - from a TCP connection that may not be established yet to an open one. */
+#include "conn_impl.h"
+
+#include "raw.h"
+
+#include <errno.h>
+#include <limits.h>
+
+/* 0 = established, -EAGAIN, or what SO_ERROR says. */
+static int
+tcp_connected(struct conn *c, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int error = 0;
+	unsigned len = sizeof error;
+
+	c->want = POLLOUT;
+	if (conn_the_host->poll(&p, 1, 0) <= 0)
+		return -EAGAIN;
+	if (raw_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return conn_fail(c, fd, ENOTCONN, "the socket's state cannot be asked");
+	if (!error && p.revents & POLLHUP)
+		error = ENOTCONN;
+	if (error) {
+		c->error = error;	/* TCP's own failure, not ours: no log line, the kernel's answer */
+		c->state = CONN_DEAD;
+		c->deadline = INT64_MAX;
+		return -error;
+	}
+	c->state = CONN_HANDSHAKING;
+	return 0;
+}
+
+static int
+finished(struct conn *c)
+{
+	struct engine_info i = engine_info(c->tls);
+	char subject[256] = "", names[300] = "";
+
+	c->deadline = INT64_MAX;
+	c->state = CONN_OPEN;
+	engine_peer_names(c->tls, subject, sizeof subject, names, sizeof names);
+	conn_say(CONN_LOG_INFO, "%s: %s %s: %s, %s, peer %s%s%s%s, %s, %lld ms", c->peer,
+		 c->config->role == CONFIG_CLIENT ? "client" : "server", c->config->place ? c->config->place : "connection",
+		 i.version ? i.version : "?", i.cipher ? i.cipher : "?", i.peer_cert ? "" : "without certificate", names,
+		 i.peer_cert && !i.validated ? " (not verified)" : "", "", i.resumed ? "resumed" : "full handshake",
+		 (long long)(conn_now() - c->started));
+	return 0;
+}
+
+/* The engine's flight must be in the kernel before the peer can answer it. */
+static int
+flush_flight(struct conn *c, int fd)
+{
+	int r = conn_flush(c, fd);
+
+	if (r == -EAGAIN)
+		c->want = POLLOUT;
+	return r;
+}
+
+static int
+advance(struct conn *c, int fd)
+{
+	for (;;) {
+		enum engine_result result = engine_handshake(c->tls);
+		int r;
+
+		if (result != ENGINE_DONE && result != ENGINE_WANT_READ)
+			return conn_fail_tls(c, fd, result);
+		r = flush_flight(c, fd);
+		if (r < 0)
+			return r;
+		if (result == ENGINE_DONE)
+			return finished(c);
+		c->want = POLLIN;
+		r = conn_fill(c, fd, 0);
+		if (r == 0)
+			r = -EAGAIN;
+		if (r == -EPIPE)
+			return conn_fail(c, fd, ECONNRESET, "the peer closed the connection during the TLS handshake");
+		if (r < 0)
+			return r == -EAGAIN ? r : conn_fail(c, fd, -r, "the connection broke during the TLS handshake");
+	}
+}
+
+int
+conn_handshake_step(struct conn *c, int fd)
+{
+	int r;
+
+	if (c->error)
+		return -c->error;
+	if (c->state == CONN_OPEN)
+		return 0;
+	if (conn_now() >= c->deadline)
+		return conn_fail(c, fd, ETIMEDOUT, "%s: TLS handshake not finished within handshake_timeout of %ld ms",
+				 c->config->role == CONFIG_CLIENT ? "client" : "server", c->config->handshake_timeout_ms);
+	if (conn_claim(c, READING) < 0 || conn_claim(c, WRITING) < 0)
+		return -EIO;
+	if (c->state == CONN_CONNECTING && (r = tcp_connected(c, fd)) < 0)
+		return r;
+	if (!conn_in_begin(c))
+		return conn_fail(c, fd, ENOMEM, "no memory for the TLS handshake");
+	r = advance(c, fd);
+	return conn_in_end(c, fd) < 0 && r >= 0 ? -ENOMEM : r;
+}
+
+int
+conn_handshake_locked(struct conn *c, int fd, bool wait, int64_t deadline)
+{
+	for (;;) {
+		int r = conn_handshake_step(c, fd);
+
+		if (r != -EAGAIN || !wait)
+			return r;
+		r = conn_wait(c, fd, c->want, deadline < c->deadline ? deadline : c->deadline);
+		if (r == -EINTR || r == -EBADF)
+			return r;
+		if (r == 0 && conn_now() >= deadline)
+			return -EAGAIN;
+	}
+}
+
+int
+conn_handshake(struct conn *c, int fd, bool wait)
+{
+	int r;
+
+	conn_lock(c);
+	r = conn_handshake_locked(c, fd, wait, INT64_MAX);
+	conn_unlock(c);
+	return r;
+}

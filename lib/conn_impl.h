@@ -1,0 +1,110 @@
+/*
+ * conn_impl.h - what the files of the connection core know of each other. Private to lib/conn*.c.
+ */
+#ifndef WRAPSOCK_CONN_IMPL_H
+#define WRAPSOCK_CONN_IMPL_H
+
+#include "conn.h"
+#include "share.h"
+
+#include <sys/socket.h>
+
+#include <netinet/in.h>
+
+#include <pthread.h>
+
+#define RECORD_HEADER 5
+#define RECORD_PLAIN 16384		/* RFC 8446, 5.1: the most plaintext of one record */
+#define RECORD_CIPHER (RECORD_PLAIN + 2048)	/* RFC 5246, 6.2.3; TLS 1.3 allows 256 only */
+#define RECORD_OVERHEAD_MIN 17		/* TLS 1.3: tag and content type; no suite that we speak has less */
+#define BATCH_RECORDS 32		/* most records encrypted for one send */
+
+enum { READING, WRITING };
+
+/* A record in wire.out: where it ends, and how many bytes of the program's data it stands for. */
+struct sent_record {
+	size_t end, plain;
+};
+
+struct conn {
+	pthread_mutex_t lock;		/* guards all below but the atomics; never held while waiting */
+	_Atomic int busy;		/* the lock is held: a child forked now gets a torn copy */
+	pthread_cond_t sent;		/* `sending` became false */
+	struct config *config;
+	struct engine *tls;
+	struct engine_wire wire;
+	char *name;			/* to verify and for SNI, NULL = none */
+	char peer[INET6_ADDRSTRLEN + 9];
+	_Atomic int state;		/* enum conn_state */
+	_Atomic int error;
+	_Atomic bool error_taken;
+	_Atomic bool blocking;
+	_Atomic int64_t deadline, rcvtimeo, sndtimeo;
+	_Atomic int lowat;
+	_Atomic short want;		/* while handshaking: POLLIN or POLLOUT */
+	int64_t started;
+	bool closed;			/* the last descriptor of this process went while somebody waited */
+	int waiters;
+
+	/* reading */
+	uint8_t *left;			/* ciphertext of an incomplete record */
+	size_t left_len;
+	uint8_t *held;			/* plaintext decrypted ahead of the program */
+	size_t held_off, held_len, held_cap;
+	bool owed;			/* the last ciphertext byte of what was decrypted is still in the kernel */
+	bool eof, cut, shut_read;
+
+	/* writing */
+	bool sending;			/* a logical send is under way, perhaps waiting */
+	bool shut_write, notified;
+	bool pressured;			/* the kernel has refused bytes before */
+	size_t batch;			/* most plaintext encrypted at a time; 0 = not asked yet */
+	size_t out_off;			/* of wire.out: bytes that the kernel has */
+	struct sent_record records[BATCH_RECORDS + 4];
+	size_t nrecords;
+	uint8_t *debt;			/* plaintext encrypted but not reported as written */
+	size_t debt_len, debt_sent;	/* debt_sent: of it, bytes whose records are wholly in the kernel */
+
+	struct share share;
+	bool share_failed;		/* no memory for claims at the last fork: the child must not use it */
+};
+
+/* conn.c */
+extern const struct conn_host *conn_the_host;
+void conn_lock(struct conn *);
+void conn_unlock(struct conn *);
+int64_t conn_now(void);			/* CLOCK_MONOTONIC, milliseconds */
+/* Fail it for good: alert, SHUT_RDWR, one line in the log. Returns -error. */
+int conn_fail(struct conn *, int fd, int error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int conn_fail_tls(struct conn *, int fd, enum engine_result);
+void conn_say(enum conn_log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* May this process use the direction? 0 or -EIO, then the connection is dead here. */
+int conn_claim(struct conn *, int direction);
+
+/* conn_wait.c: with the lock held; it is released while waiting. 1 = ready, 0 = deadline passed, or -EINTR, -EBADF. */
+int conn_wait(struct conn *, int fd, short events, int64_t deadline);
+int64_t conn_later(int64_t timeout_ms);	/* 0 = never */
+
+/* conn_handshake.c: lock held. 0 or -EAGAIN with conn->want set, or the failure. */
+int conn_handshake_step(struct conn *, int fd);
+int conn_handshake_locked(struct conn *, int fd, bool wait, int64_t deadline);
+
+/* conn_read.c: lock held */
+bool conn_in_begin(struct conn *);	/* lend wire.in a buffer that begins with what was left; false = no memory */
+int conn_in_end(struct conn *, int fd);	/* keep what is left of it; fails the connection without memory */
+/* Take ciphertext for a caller with room for that much plaintext: 1 = as asked, 0 = less, or -EAGAIN, -ECONNRESET..., -EPIPE = end. */
+int conn_fill(struct conn *, int fd, size_t room);
+int conn_ahead(struct conn *, int fd);	/* decrypt what has arrived into held; the last byte stays in the kernel */
+size_t conn_ready_bytes(const struct conn *);
+
+/* conn_write.c: lock held */
+int conn_flush(struct conn *, int fd);	/* 0 = nothing is owed any more, -EAGAIN, or the failure */
+int conn_notify(struct conn *, int fd);	/* close_notify behind all data: as conn_flush */
+void conn_note_record(struct conn *, size_t plain);
+
+/* pool.c: buffers that calls borrow; never on the stack */
+#define POOL_SIZE (64 * 1024 + RECORD_HEADER + RECORD_CIPHER + 512)
+void *pool_get(void);			/* POOL_SIZE bytes, NULL = out of memory */
+void pool_put(void *);
+
+#endif

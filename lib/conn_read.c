@@ -1,0 +1,503 @@
+/*
+ * conn_read.c - ciphertext in, plaintext out, and the rule that keeps the kernel the truth.
+ *
+ * No more ciphertext is taken than what the caller can hold as plaintext, so nothing is left over in memory, and an incomplete record
+ * may wait here because the kernel will signal its rest.  Only a record that is larger than the caller's room is decrypted ahead;
+ * then its last ciphertext byte is peeked, not taken, and the socket stays readable until the plaintext is drained.
+ */
+#include "conn_impl.h"
+
+#include "raw.h"
+
+#include <sys/ioctl.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool
+conn_in_begin(struct conn *c)
+{
+	uint8_t *buf = pool_get();
+
+	if (!buf)
+		return false;
+	if (c->left_len)
+		memcpy(buf, c->left, c->left_len);
+	c->wire.in = buf;
+	c->wire.in_off = 0;
+	c->wire.in_len = c->left_len;
+	return true;
+}
+
+int
+conn_in_end(struct conn *c, int fd)
+{
+	size_t n = c->wire.in_len - c->wire.in_off;
+	uint8_t *buf = (uint8_t *)(uintptr_t)c->wire.in;
+	int r = 0;
+
+	free(c->left);
+	c->left = NULL;
+	c->left_len = 0;
+	if (n && c->state != CONN_DEAD) {
+		c->left = malloc(n);
+		if (c->left) {
+			memcpy(c->left, buf + c->wire.in_off, n);
+			c->left_len = n;
+		} else {
+			r = conn_fail(c, fd, ENOMEM, "no memory for an incomplete record");
+		}
+	}
+	c->wire.in = NULL;
+	c->wire.in_off = c->wire.in_len = 0;
+	pool_put(buf);
+	return r;
+}
+
+/* Bytes of the record that begins at in_off, header included; 0 = header incomplete. */
+static size_t
+record_size(const struct engine_wire *w)
+{
+	const uint8_t *p = w->in + w->in_off;
+
+	return w->in_len - w->in_off < RECORD_HEADER ? 0 : RECORD_HEADER + ((size_t)p[3] << 8 | p[4]);
+}
+
+static void
+compact(struct engine_wire *w)
+{
+	uint8_t *buf = (uint8_t *)(uintptr_t)w->in;
+
+	if (!w->in_off)
+		return;
+	memmove(buf, buf + w->in_off, w->in_len - w->in_off);
+	w->in_len -= w->in_off;
+	w->in_off = 0;
+}
+
+/* 1 = all of want, 0 = less, or -EAGAIN, -EPIPE at the end of stream, or the kernel's error. */
+static int
+take(struct conn *c, int fd, size_t want, int flags)
+{
+	struct engine_wire *w = &c->wire;
+	uint8_t *buf = (uint8_t *)(uintptr_t)w->in;
+	long n;
+
+	do
+		n = raw_recv(fd, buf + w->in_len, want, MSG_DONTWAIT | flags);
+	while (n == -EINTR);
+	if (n == 0)
+		return -EPIPE;
+	if (n < 0)
+		return (int)n;
+	w->in_len += (size_t)n;
+	return (size_t)n == want;
+}
+
+int
+conn_fill(struct conn *c, int fd, size_t room)
+{
+	struct engine_wire *w = &c->wire;
+	size_t have, size, rest;
+
+	compact(w);
+	have = w->in_len;
+	size = record_size(w);
+	if (room > 64 * 1024)
+		room = 64 * 1024;
+	if (!size)
+		return take(c, fd, room > have && room - have > RECORD_HEADER - have ? room - have : RECORD_HEADER - have, 0);
+	if (size > RECORD_HEADER + RECORD_CIPHER)
+		return take(c, fd, 1, 0);	/* no TLS: the engine says so */
+	if (size <= have)
+		return 1;
+	rest = size - have;
+	if (!room && c->state != CONN_OPEN)
+		return take(c, fd, rest, 0);
+	if (size - RECORD_HEADER - RECORD_OVERHEAD_MIN <= room)
+		return take(c, fd, room > have && room - have > rest ? room - have : rest, 0);
+	if (rest > 1)
+		return take(c, fd, rest - 1, 0);
+	if (take(c, fd, 1, MSG_PEEK) != 1)
+		return -EAGAIN;
+	c->owed = true;
+	return 1;
+}
+
+size_t
+conn_ready_bytes(const struct conn *c)
+{
+	return c->held_len - c->held_off + engine_pending(c->tls);
+}
+
+/* The plaintext is drained: take the byte that kept the socket readable. */
+static void
+settle(struct conn *c, int fd)
+{
+	uint8_t byte;
+
+	if (c->owed && !conn_ready_bytes(c)) {
+		raw_recv(fd, &byte, 1, MSG_DONTWAIT);
+		c->owed = false;
+	}
+}
+
+static void
+end_of_stream(struct conn *c, int fd, bool clean)
+{
+	c->eof = true;
+	c->cut = !clean;
+	raw_shutdown(fd, SHUT_RD);	/* an edge for those who wait, and readable for ever */
+}
+
+static size_t
+take_held(struct conn *c, void *buf, size_t len, bool peek)
+{
+	size_t n = c->held_len - c->held_off;
+
+	if (n > len)
+		n = len;
+	if (!n)
+		return 0;
+	memcpy(buf, c->held + c->held_off, n);
+	if (peek)
+		return n;
+	c->held_off += n;
+	if (c->held_off == c->held_len) {
+		explicit_bzero(c->held, c->held_len);
+		free(c->held);
+		c->held = NULL;
+		c->held_off = c->held_len = c->held_cap = 0;
+	}
+	return n;
+}
+
+/* One engine_recv and what follows from its answer: DONE with *n, WANT_READ, or CLOSED for every kind of end. */
+static enum engine_result
+decrypt(struct conn *c, int fd, void *buf, size_t len, size_t *n)
+{
+	size_t before = c->wire.out_len;
+	enum engine_result r = engine_recv(c->tls, buf, len, n);
+
+	if (r == ENGINE_CLOSED) {
+		end_of_stream(c, fd, true);
+	} else if (r != ENGINE_DONE && r != ENGINE_WANT_READ) {
+		conn_fail_tls(c, fd, r);
+		return ENGINE_CLOSED;
+	}
+	if (c->wire.out_len > before) {		/* the answer to a key update */
+		if (!share_mine(&c->share, WRITING)) {
+			c->wire.out_len = before;
+		} else {
+			conn_note_record(c, 0);
+			conn_flush(c, fd);
+		}
+	}
+	return c->error ? ENGINE_CLOSED : r;
+}
+
+/* Fill buf from what is decrypted and from the wire until it is full or the kernel came up short. Counts into *done. */
+static int
+read_some(struct conn *c, int fd, uint8_t *buf, size_t len, size_t *done)
+{
+	int full = 1;
+
+	for (;;) {
+		size_t n = take_held(c, buf + *done, len - *done, false);
+		enum engine_result r;
+
+		*done += n;
+		if (n && *done < len)
+			settle(c, fd);
+		if (*done == len)
+			break;
+		if (c->eof || c->error)
+			break;
+		r = decrypt(c, fd, buf + *done, len - *done, &n);
+		if (r == ENGINE_DONE) {
+			*done += n;
+			continue;
+		}
+		if (r == ENGINE_CLOSED)
+			break;
+		settle(c, fd);
+		if (!full)
+			break;
+		full = conn_fill(c, fd, len - *done);
+		if (full == -EPIPE) {
+			end_of_stream(c, fd, false);
+			break;
+		}
+		if (full == -EAGAIN)
+			break;
+		if (full < 0)
+			return *done ? 0 : conn_fail(c, fd, -full, "the connection broke");
+	}
+	settle(c, fd);
+	return 0;
+}
+
+static bool
+held_room(struct conn *c, size_t more)
+{
+	size_t cap = c->held_len + more;
+	uint8_t *p;
+
+	if (cap <= c->held_cap)
+		return true;
+	p = realloc(c->held, cap);
+	if (!p)
+		return false;
+	c->held = p;
+	c->held_cap = cap;
+	return true;
+}
+
+/* Everything that the engine has decrypted or can decrypt from wire.in goes to held. */
+static enum engine_result
+hold(struct conn *c, int fd)
+{
+	for (;;) {
+		size_t n = 0;
+		enum engine_result r;
+
+		if (!held_room(c, RECORD_PLAIN)) {
+			conn_fail(c, fd, ENOMEM, "no memory for data that has arrived");
+			return ENGINE_CLOSED;
+		}
+		r = decrypt(c, fd, c->held + c->held_len, RECORD_PLAIN, &n);
+		if (r != ENGINE_DONE)
+			return r;
+		c->held_len += n;
+	}
+}
+
+/* Is the next record wholly in the kernel, behind what we hold of it and behind an owed byte? *some: bytes there. */
+static bool
+whole_record_waits(struct conn *c, int fd, int *some)
+{
+	struct engine_wire *w = &c->wire;
+	size_t have, size, skip = c->owed;
+	uint8_t head[1 + RECORD_HEADER];
+	long n;
+
+	*some = 0;
+	if (raw_ioctl(fd, FIONREAD, some) < 0 || (size_t)*some <= skip)
+		return false;
+	compact(w);
+	have = w->in_len;
+	size = record_size(w);
+	if (!size) {
+		uint8_t first[RECORD_HEADER];
+
+		n = raw_recv(fd, head, skip + RECORD_HEADER - have, MSG_DONTWAIT | MSG_PEEK);
+		if (n < (long)(skip + RECORD_HEADER - have))
+			return false;
+		memcpy(first, w->in, have);
+		memcpy(first + have, head + skip, RECORD_HEADER - have);
+		size = RECORD_HEADER + ((size_t)first[3] << 8 | first[4]);
+	}
+	return have + (size_t)*some - skip >= size;
+}
+
+/* Take and decrypt the record that waits, but for its last byte. */
+static int
+open_record(struct conn *c, int fd)
+{
+	uint8_t byte;
+	int r;
+
+	if (c->owed) {
+		raw_recv(fd, &byte, 1, MSG_DONTWAIT);
+		c->owed = false;
+	}
+	do
+		r = conn_fill(c, fd, 0);
+	while (r == 1 && !c->owed && record_size(&c->wire) <= RECORD_HEADER + RECORD_CIPHER);
+	if (r < 0)
+		return r;
+	return hold(c, fd) == ENGINE_CLOSED ? -EPIPE : 1;
+}
+
+static int
+ahead(struct conn *c, int fd, size_t enough)
+{
+	int some, opened = 0;
+
+	if (engine_pending(c->tls) && hold(c, fd) == ENGINE_CLOSED)
+		return -EPIPE;
+	while (!c->eof && !c->error && c->held_len - c->held_off < enough && whole_record_waits(c, fd, &some)) {
+		int r = open_record(c, fd);
+
+		if (r < 0)
+			return r;
+		opened = 1;
+		if (!conn_ready_bytes(c))
+			settle(c, fd);
+	}
+	if (conn_ready_bytes(c) || c->eof || c->error)
+		return opened;
+	while (some > 0 && conn_fill(c, fd, 0) == 1 && !c->owed)	/* an incomplete record: its bytes may wait here */
+		;
+	if (some <= 0) {			/* nothing there: is it the end? */
+		uint8_t byte;
+
+		if (raw_recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0)
+			end_of_stream(c, fd, false);
+	}
+	return opened;
+}
+
+int
+conn_ahead(struct conn *c, int fd)
+{
+	int r;
+
+	if (!conn_in_begin(c))
+		return conn_fail(c, fd, ENOMEM, "no memory to read");
+	r = ahead(c, fd, SIZE_MAX);
+	return conn_in_end(c, fd) < 0 ? -ENOMEM : r;
+}
+
+ssize_t
+conn_arrived(struct conn *c, int fd)
+{
+	ssize_t n = 0;
+
+	conn_lock(c);
+	if (c->state <= CONN_HANDSHAKING)
+		conn_handshake_step(c, fd);
+	if (c->state == CONN_OPEN && !c->eof && conn_claim(c, READING) == 0)
+		conn_ahead(c, fd);
+	n = (ssize_t)conn_ready_bytes(c);
+	conn_unlock(c);
+	return n > INT_MAX ? INT_MAX : n;
+}
+
+/* What recv says when no byte is to be had: 0 at the end, or a negated errno. */
+static ssize_t
+nothing(struct conn *c)
+{
+	if (c->error)
+		return -c->error;
+	if (c->cut && !c->config->suppress_ragged_eofs && !c->shut_read)
+		return -ECONNRESET;
+	return c->eof || c->shut_read ? 0 : -EAGAIN;
+}
+
+static int
+read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, bool peek, size_t skip, size_t *done)
+{
+	int r = 0;
+
+	if (!conn_in_begin(c))
+		return conn_fail(c, fd, ENOMEM, "no memory to read");
+	if (peek) {
+		size_t enough = 0;
+
+		for (int i = 0; i < iovcnt; i++)
+			enough += iov[i].iov_len;
+		ahead(c, fd, enough);
+	}
+	for (int i = 0; i < iovcnt && r == 0; i++) {
+		uint8_t *base = iov[i].iov_base;
+		size_t len = iov[i].iov_len, n = 0;
+
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		if (peek) {
+			size_t off = c->held_off;
+
+			c->held_off += *done;
+			n = take_held(c, base, len, true);
+			c->held_off = off;
+		} else {
+			r = read_some(c, fd, base + skip, len - skip, &n);
+		}
+		*done += n;
+		if (n < len - skip)
+			break;
+		skip = 0;
+	}
+	return conn_in_end(c, fd) < 0 && r == 0 ? -ENOMEM : r;
+}
+
+static ssize_t
+read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t total, int flags)
+{
+	bool wait = c->blocking && !(flags & MSG_DONTWAIT), peek = flags & MSG_PEEK;
+	int64_t deadline = conn_later(c->rcvtimeo);
+	size_t got = 0, least = flags & MSG_WAITALL ? total : (size_t)c->lowat < total ? (size_t)c->lowat : total;
+	ssize_t r = conn_handshake_locked(c, fd, wait, deadline);
+
+	if (r < 0 && !conn_ready_bytes(c))
+		return r;
+	for (;;) {
+		size_t n = 0;
+
+		r = conn_claim(c, READING);
+		if (r == 0)
+			r = read_round(c, fd, iov, iovcnt, peek, peek ? 0 : got, &n);
+		got = peek ? n : got + n;
+		if (r < 0 && !got)
+			return r;
+		if (got >= least || r < 0)
+			return (ssize_t)got;
+		r = nothing(c);
+		if (r != -EAGAIN || !wait)
+			return got ? (ssize_t)got : r;
+		r = conn_wait(c, fd, POLLIN, deadline);
+		if (r <= 0)
+			return got ? (ssize_t)got : r ? r : -EAGAIN;
+	}
+}
+
+/* MSG_TRUNC on a stream discards: read into a borrowed buffer instead of the caller's. */
+static ssize_t
+discard(struct conn *c, int fd, size_t total, int flags)
+{
+	void *buf = pool_get();
+	struct iovec iov = { buf, total < POOL_SIZE ? total : POOL_SIZE };
+	size_t done = 0;
+	ssize_t r = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	while (done < total) {
+		iov.iov_len = total - done < POOL_SIZE ? total - done : POOL_SIZE;
+		r = read_locked(c, fd, &iov, 1, iov.iov_len, done && !(flags & MSG_WAITALL) ? flags | MSG_DONTWAIT : flags);
+		if (r <= 0)
+			break;
+		done += (size_t)r;
+		if ((size_t)r < iov.iov_len)
+			break;
+	}
+	explicit_bzero(buf, POOL_SIZE);
+	pool_put(buf);
+	return done ? (ssize_t)done : r;
+}
+
+ssize_t
+conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags)
+{
+	size_t total = 0;
+	ssize_t r;
+
+	for (int i = 0; i < iovcnt; i++)
+		total += iov[i].iov_len;
+	if (flags & MSG_OOB)
+		return -EINVAL;
+	conn_lock(c);
+	if (!total)
+		r = c->error ? -c->error : 0;
+	else if (flags & MSG_TRUNC)
+		r = discard(c, fd, total, flags);
+	else
+		r = read_locked(c, fd, iov, iovcnt, total, flags);
+	conn_unlock(c);
+	return r;
+}

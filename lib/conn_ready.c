@@ -1,0 +1,59 @@
+/*
+ * conn_ready.c - readiness: what to wait for on the wire, and what its answer means to the program.
+ *
+ * Open and in non-blocking mode a connection needs nothing of this: the kernel's answer is the truth.
+ */
+#include "conn_impl.h"
+
+#define IN_EVENTS (POLLIN | POLLRDNORM | POLLRDBAND | POLLPRI)
+
+short
+conn_wants(const struct conn *c, short events)
+{
+	if (c->state <= CONN_HANDSHAKING)
+		return c->want;
+	return events;
+}
+
+bool
+conn_unsteady(const struct conn *c)
+{
+	return c->state <= CONN_HANDSHAKING || (c->blocking && c->state == CONN_OPEN);
+}
+
+/* In blocking mode a readable wire must mean that recv would not block: open a record and look. */
+static short
+confirm_readable(struct conn *c, int fd, short revents)
+{
+	if (!(revents & IN_EVENTS) || revents & (POLLHUP | POLLERR))
+		return revents;
+	if (conn_claim(c, READING) < 0)
+		return revents;
+	if (!conn_ready_bytes(c) && !c->eof)
+		conn_ahead(c, fd);
+	return conn_ready_bytes(c) || c->eof || c->error ? revents : (short)(revents & ~IN_EVENTS);
+}
+
+short
+conn_tells(struct conn *c, int fd, short events, short revents)
+{
+	short answer = 0;
+
+	if (!revents)
+		return 0;
+	conn_lock(c);
+	if (c->state <= CONN_HANDSHAKING) {
+		struct pollfd p = { .fd = fd, .events = events };
+
+		conn_handshake_step(c, fd);
+		revents = 0;
+		if (c->state > CONN_HANDSHAKING && conn_the_host->poll(&p, 1, 0) > 0)
+			revents = p.revents;
+	}
+	if (c->state == CONN_OPEN && c->blocking)
+		answer = confirm_readable(c, fd, revents);
+	else if (c->state > CONN_HANDSHAKING)
+		answer = revents;
+	conn_unlock(c);
+	return answer;
+}

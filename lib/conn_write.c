@@ -1,0 +1,373 @@
+/*
+ * conn_write.c - plaintext in, several records in one send, and an honest account of what the kernel has.
+ *
+ * When the kernel takes part of a record, the records already encrypted must go out as they are.  Their plaintext is the debt: kept, not
+ * reported, and counted off against what the program writes next.  Different bytes there fail the connection.
+ */
+#include "conn_impl.h"
+
+#include "raw.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+conn_note_record(struct conn *c, size_t plain)
+{
+	struct sent_record *last = c->nrecords ? &c->records[c->nrecords - 1] : NULL;
+
+	if (last && (!plain || c->nrecords == sizeof c->records / sizeof *c->records)) {
+		last->end = c->wire.out_len;	/* rides along with the one before */
+		last->plain += plain;
+		return;
+	}
+	c->records[c->nrecords++] = (struct sent_record){ c->wire.out_len, plain };
+}
+
+/* Plaintext whose records are wholly in the kernel moves from owed to sent. */
+static void
+account(struct conn *c)
+{
+	size_t whole = 0;
+
+	while (whole < c->nrecords && c->records[whole].end <= c->out_off)
+		c->debt_sent += c->records[whole++].plain;
+	c->nrecords -= whole;
+	memmove(c->records, c->records + whole, c->nrecords * sizeof *c->records);
+}
+
+int
+conn_flush(struct conn *c, int fd)
+{
+	while (c->out_off < c->wire.out_len) {
+		long n = raw_send(fd, c->wire.out + c->out_off, c->wire.out_len - c->out_off, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n == -EINTR)
+			continue;
+		if (n == -EAGAIN) {
+			c->pressured = true;
+			account(c);
+			return -EAGAIN;
+		}
+		if (n < 0)
+			return c->state == CONN_OPEN && (n == -EPIPE || n == -ECONNRESET) ? (int)n : conn_fail(c, fd, (int)-n, "the connection broke");
+		c->out_off += (size_t)n;
+	}
+	account(c);
+	free(c->wire.out);
+	c->wire.out = NULL;
+	c->wire.out_len = c->wire.out_cap = c->out_off = 0;
+	return 0;
+}
+
+int
+conn_notify(struct conn *c, int fd)
+{
+	if (!c->notified && c->out_off == c->wire.out_len) {
+		c->notified = true;
+		engine_close_notify(c->tls);
+		conn_note_record(c, 0);
+	}
+	return conn_flush(c, fd);
+}
+
+/* A cursor over the caller's vectors. */
+struct cursor {
+	const struct iovec *iov;
+	int n;
+	size_t off;
+};
+
+/* Up to len bytes in one piece: in place where one vector has them, else gathered into scratch. */
+static const uint8_t *
+piece(struct cursor *at, size_t *len, uint8_t *scratch)
+{
+	size_t got = 0;
+
+	while (at->n && at->off == at->iov->iov_len) {
+		at->iov++;
+		at->n--;
+		at->off = 0;
+	}
+	if (at->n && at->iov->iov_len - at->off >= *len) {
+		const uint8_t *p = (const uint8_t *)at->iov->iov_base + at->off;
+
+		at->off += *len;
+		return p;
+	}
+	while (at->n && got < *len) {
+		size_t part = at->iov->iov_len - at->off;
+
+		if (part > *len - got)
+			part = *len - got;
+		memcpy(scratch + got, (const uint8_t *)at->iov->iov_base + at->off, part);
+		got += part;
+		at->off += part;
+		if (at->off == at->iov->iov_len) {
+			at->iov++;
+			at->n--;
+			at->off = 0;
+		}
+	}
+	*len = got;
+	return scratch;
+}
+
+static struct cursor
+cursor_at(const struct iovec *iov, int iovcnt, size_t skip)
+{
+	struct cursor at = { iov, iovcnt, 0 };
+
+	while (at.n && skip >= at.iov->iov_len) {
+		skip -= at.iov->iov_len;
+		at.iov++;
+		at.n--;
+	}
+	at.off = at.n ? skip : 0;
+	return at;
+}
+
+static size_t
+batch_size(struct conn *c, int fd)
+{
+	if (!c->batch) {
+		int sndbuf = 0;
+		unsigned len = sizeof sndbuf;
+
+		raw_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &len);
+		c->batch = sndbuf / 3 > RECORD_PLAIN ? (size_t)sndbuf / 3 : RECORD_PLAIN;
+		if (c->batch > BATCH_RECORDS * RECORD_PLAIN)
+			c->batch = BATCH_RECORDS * RECORD_PLAIN;
+	}
+	return c->batch;
+}
+
+static int
+encrypt(struct conn *c, int fd, struct cursor at, size_t len)
+{
+	uint8_t *scratch = pool_get();
+	int r = scratch ? 0 : conn_fail(c, fd, ENOMEM, "no memory to write");
+
+	while (len && r == 0) {
+		size_t n = len < RECORD_PLAIN ? len : RECORD_PLAIN;
+		const uint8_t *p = piece(&at, &n, scratch);
+		enum engine_result result = engine_send(c->tls, p, n);
+
+		if (result != ENGINE_DONE)
+			r = conn_fail_tls(c, fd, result);
+		conn_note_record(c, n);
+		len -= n;
+	}
+	pool_put(scratch);
+	return r;
+}
+
+/* Keep what the program must write again: the batch from its first unreported byte. */
+static int
+owe(struct conn *c, int fd, struct cursor at, size_t len)
+{
+	uint8_t *p = malloc(len);
+	size_t off = 0;
+
+	if (!p)
+		return conn_fail(c, fd, ENOMEM, "no memory for data that the kernel refused");
+	while (off < len) {
+		size_t n = len - off;
+		const uint8_t *from = piece(&at, &n, p + off);
+
+		if (from != p + off)
+			memcpy(p + off, from, n);
+		off += n;
+	}
+	c->debt = p;
+	c->debt_len = len;
+	return 0;
+}
+
+/* The program's next bytes must be those that are owed. */
+static bool
+same(const struct conn *c, struct cursor at, size_t total)
+{
+	size_t off = 0, len = total < c->debt_len ? total : c->debt_len;
+
+	while (off < len) {
+		size_t n = at.iov->iov_len - at.off;
+
+		if (n > len - off)
+			n = len - off;
+		if (memcmp(c->debt + off, (const uint8_t *)at.iov->iov_base + at.off, n))
+			return false;
+		off += n;
+		at.iov++;
+		at.off = 0;
+	}
+	return true;
+}
+
+/* Report at most total of what has reached the kernel; forget it. */
+static size_t
+pay(struct conn *c, size_t total)
+{
+	size_t n = c->debt_sent < total ? c->debt_sent : total;
+
+	c->debt_sent -= n;
+	c->debt_len -= n;
+	if (c->debt_len) {
+		memmove(c->debt, c->debt + n, c->debt_len);
+		return n;
+	}
+	free(c->debt);
+	c->debt = NULL;
+	return n;
+}
+
+static bool
+kernel_refuses(struct conn *c, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	if (conn_the_host->poll(&p, 1, 0) != 0)
+		return false;
+	c->pressured = true;
+	return true;
+}
+
+/* New data, nothing owed: counts into *done what the kernel has. -EAGAIN = the kernel refused. */
+static int
+write_batch(struct conn *c, int fd, struct cursor at, size_t len, bool wait, size_t *done)
+{
+	int r;
+
+	if (!wait && (c->pressured || len > RECORD_PLAIN) && kernel_refuses(c, fd))
+		return -EAGAIN;
+	c->debt_sent = 0;
+	r = encrypt(c, fd, at, len);
+	if (r == 0)
+		r = conn_flush(c, fd);
+	*done = c->debt_sent;
+	c->debt_sent = 0;
+	if (r == -EAGAIN && *done < len) {
+		struct cursor rest = at;
+		size_t skip = *done;
+
+		while (skip && skip >= rest.iov->iov_len - rest.off) {
+			skip -= rest.iov->iov_len - rest.off;
+			rest.iov++;
+			rest.n--;
+			rest.off = 0;
+		}
+		rest.off += skip;
+		if (owe(c, fd, rest, len - *done) < 0)
+			return -ENOMEM;
+	}
+	return r;
+}
+
+static int
+repay(struct conn *c, int fd, struct cursor at, size_t total, size_t *done)
+{
+	int r;
+
+	if (!same(c, at, total))
+		return conn_fail(c, fd, EIO, "the program wrote other bytes than those it was told to write again");
+	r = conn_flush(c, fd);
+	*done = pay(c, total);
+	return r;
+}
+
+static ssize_t
+write_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t total, bool wait)
+{
+	int64_t deadline = conn_later(c->sndtimeo);
+	size_t done = 0;
+	int r = 0;
+
+	while (done < total) {
+		struct cursor at = cursor_at(iov, iovcnt, done);
+		size_t n = 0, len = total - done;
+
+		if (c->error || c->shut_write)
+			return done ? (ssize_t)done : c->error ? -c->error : -EPIPE;
+		if (conn_claim(c, WRITING) < 0)
+			return done ? (ssize_t)done : -EIO;
+		if (c->debt_len)
+			r = repay(c, fd, at, len, &n);
+		else if ((r = conn_flush(c, fd)) == 0)
+			r = write_batch(c, fd, at, len < batch_size(c, fd) ? len : batch_size(c, fd), wait, &n);
+		done += n;
+		if (r == 0)
+			continue;
+		if (r != -EAGAIN || !wait)
+			break;
+		r = conn_wait(c, fd, POLLOUT, deadline);
+		if (r <= 0) {
+			r = r ? r : -EAGAIN;
+			break;
+		}
+	}
+	return done ? (ssize_t)done : r;
+}
+
+struct writing {
+	struct conn *conn;
+};
+
+static void
+written(struct writing *w)
+{
+	w->conn->sending = false;
+	pthread_cond_broadcast(&w->conn->sent);
+	conn_unlock(w->conn);
+}
+
+static void
+unlock_waiting(struct conn **c)
+{
+	if (*c)
+		conn_unlock(*c);
+}
+
+/* One logical send at a time, or two threads' records would mix within one write. */
+static bool
+enter(struct conn *c, bool wait)
+{
+	__attribute__((cleanup(unlock_waiting))) struct conn *cancelled = c;
+
+	while (c->sending && wait) {
+		c->busy = 0;
+		pthread_cond_wait(&c->sent, &c->lock);
+		c->busy = 1;
+	}
+	cancelled = NULL;
+	if (c->sending)
+		return false;
+	c->sending = true;
+	return true;
+}
+
+ssize_t
+conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags)
+{
+	bool wait = c->blocking && !(flags & MSG_DONTWAIT);
+	size_t total = 0;
+	ssize_t r;
+
+	for (int i = 0; i < iovcnt; i++)
+		total += iov[i].iov_len;
+	if (total > SSIZE_MAX)
+		return -EINVAL;
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	conn_lock(c);
+	if (!enter(c, wait)) {
+		conn_unlock(c);
+		return -EAGAIN;
+	}
+	__attribute__((cleanup(written))) struct writing w = { c };
+	r = conn_handshake_locked(c, fd, wait, conn_later(c->sndtimeo));
+	if (r == 0 && total)
+		r = write_locked(c, fd, iov, iovcnt, total, wait);
+	return r;
+}

@@ -1,0 +1,60 @@
+/*
+ * core.h - the connection verbs: the one table through which a face that does not link the library reaches the connection core.
+ *
+ * The preload object finds it as the only versioned data symbol of libwrapsock.so that is not part of the public API.  CORE_ABI changes
+ * whenever anything in this header, conn.h or config.h changes shape.
+ */
+#ifndef WRAPSOCK_CORE_H
+#define WRAPSOCK_CORE_H
+
+#include "config.h"
+#include "conn.h"
+
+#define CORE_ABI 1
+
+struct core_verbs {
+	unsigned abi;			/* CORE_ABI of the library */
+	unsigned size;			/* sizeof (struct core_verbs) */
+	const char *(*library_version)(void);	/* "OpenSSL 3.0.x ..." */
+	bool (*alive)(void);
+	void (*host)(const struct conn_host *);	/* before anything else, once */
+
+	struct config *(*config_new)(enum config_role);
+	int (*config_set)(struct config *, const char *key, const char *value, char *err, size_t errsize);
+	int (*config_set_place)(struct config *, const char *place);
+	int (*config_seal)(struct config *, char *err, size_t errsize, char *warn, size_t warnsize);
+	struct config *(*config_ref)(struct config *);
+	void (*config_free)(struct config *);
+
+	struct conn *(*conn_new)(struct config *, int fd, bool connected, const char *name);
+	void (*conn_free)(struct conn *);
+	int (*conn_handshake)(struct conn *, int fd, bool wait);
+	ssize_t (*conn_recv)(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
+	ssize_t (*conn_send)(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
+	ssize_t (*conn_arrived)(struct conn *, int fd);
+	int (*conn_shutdown)(struct conn *, int fd, int how);
+	void (*conn_close)(struct conn *, int fd, bool last);
+	enum conn_state (*conn_state)(const struct conn *);
+	int (*conn_error)(const struct conn *);
+	int (*conn_take_error)(struct conn *);
+	struct engine_info (*conn_info)(const struct conn *);
+
+	short (*conn_wants)(const struct conn *, short events);
+	bool (*conn_unsteady)(const struct conn *);
+	short (*conn_tells)(struct conn *, int fd, short events, short revents);
+	int64_t (*conn_deadline)(const struct conn *);
+	void (*conn_expire)(struct conn *, int fd);
+	void (*conn_set_blocking)(struct conn *, bool);
+	void (*conn_set_timeout)(struct conn *, bool sending, int64_t ms);
+	void (*conn_set_lowat)(struct conn *, int bytes);
+	int (*conn_lowat)(const struct conn *);
+
+	void (*conn_fork_prepare)(struct conn *);
+	void (*conn_fork_child)(struct conn *);
+	bool (*conn_last)(struct conn *);
+};
+
+extern const struct core_verbs wrapsock_core_1;
+#define CORE_SYMBOL "wrapsock_core_1"
+
+#endif

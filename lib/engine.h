@@ -1,0 +1,102 @@
+/*
+ * engine.h - the seam behind which a TLS library lives.
+ *
+ * The engine never touches a descriptor and never blocks: ciphertext goes in and out through the two buffers of struct engine_wire, which
+ * the connection core fills from and empties to the wire.  Calls for one engine object are serialised by its caller; different objects
+ * may be used by different threads.  Whoever allocates frees: what an engine function returns is freed by an engine function.
+ * errno and the TLS library's error queue are as found on return.
+ */
+#ifndef WRAPSOCK_ENGINE_H
+#define WRAPSOCK_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+
+enum engine_result {
+	ENGINE_DONE,		/* it is done; for recv: *n > 0 bytes of plaintext */
+	ENGINE_WANT_READ,	/* more ciphertext is needed in wire->in */
+	ENGINE_CLOSED,		/* close_notify received: clean end of stream */
+	ENGINE_VERIFY,		/* the peer's certificate was refused by us; engine_verify_kind says how */
+	ENGINE_PROTOCOL,	/* the TLS protocol failed, or the peer sent a fatal alert */
+	ENGINE_NOMEM,
+	ENGINE_DEAD		/* the TLS library has been shut down by the process (OPENSSL_cleanup) */
+};
+
+enum engine_verify_kind { ENGINE_VERIFY_REJECTED, ENGINE_VERIFY_EXPIRED, ENGINE_VERIFY_REVOKED };
+
+/* Ciphertext on its way. `in` is consumed from in_off; `out` is appended to and grown with realloc by the engine. */
+struct engine_wire {
+	const uint8_t *in;
+	size_t in_off, in_len;
+	uint8_t *out;
+	size_t out_len, out_cap;
+};
+
+struct engine_info {			/* pointers live as long as the engine object */
+	const char *version;		/* "TLSv1.3"; NULL before the handshake is done */
+	const char *cipher;
+	int secret_bits;
+	const char *alpn;		/* NULL = none */
+	bool resumed;
+	bool peer_cert;			/* the peer sent a certificate */
+	bool validated;			/* ... and it was verified on this connection */
+};
+
+/*
+ * Record state for a continuation outside the TLS library: everything needed to decrypt the peer's next record and to encrypt ours.
+ * Directions: [0] = what we read, [1] = what we write.
+ */
+struct engine_records {
+	int version;			/* 0x0303 or 0x0304 */
+	uint16_t suite;			/* IANA number */
+	struct {
+		uint8_t secret[64];	/* TLS 1.3: traffic secret; unused for TLS 1.2 */
+		size_t secret_len;
+		uint8_t key[32];	/* key and IV of the AEAD, derived */
+		size_t key_len;
+		uint8_t iv[12];		/* TLS 1.3 / ChaCha20: 12 bytes; TLS 1.2 GCM/CCM: 4 bytes of salt */
+		size_t iv_len;
+		uint64_t sequence;	/* of the next record */
+	} dir[2];
+};
+
+struct engine;		/* one connection's TLS state */
+
+/* ctx: settings -> the library's context. err gets a sentence that names the file and the cause. warn: non-fatal remarks, "" if none. */
+void *engine_ctx_new(const struct config *, char *err, size_t errsize, char *warn, size_t warnsize);
+void engine_ctx_free(void *ctx);
+bool engine_alive(void);		/* false after the process has shut the library down */
+const char *engine_library_version(void);
+
+/*
+ * One connection. config is sealed and outlives it. name: what is sent as SNI and verified (an IP address literal is verified as IP
+ * SAN and not sent); NULL = no name. wire must stay where it is.  NULL = out of memory.
+ */
+struct engine *engine_new(const struct config *, const char *name, struct engine_wire *wire);
+void engine_free(struct engine *);	/* frees without a word to the peer, wipes secrets; NULL is allowed */
+
+enum engine_result engine_handshake(struct engine *);	/* drive it; DONE when finished; a failure leaves the alert in wire->out */
+/* One or more records into buf, at most len (> 0) bytes: DONE and *n, as long as whole records are in wire->in. Handles tickets and key updates. */
+enum engine_result engine_recv(struct engine *, void *buf, size_t len, size_t *n);
+size_t engine_pending(const struct engine *);		/* decrypted bytes that engine_recv would give without more ciphertext */
+/* Exactly one record of len (1 .. 16384) bytes appended to wire->out, a server's first one preceded by its session tickets. */
+enum engine_result engine_send(struct engine *, const void *buf, size_t len);
+enum engine_result engine_close_notify(struct engine *);	/* appended to wire->out; once, later calls do nothing */
+
+struct engine_info engine_info(const struct engine *);
+/* The failure just reported: stable one-line sentence, and OpenSSL's reason mnemonic. Valid until the next call for this object. */
+const char *engine_error(const struct engine *);
+const char *engine_reason(const struct engine *);
+long engine_verify_code(const struct engine *);		/* X509_V_ERR_ number, 0 = none */
+enum engine_verify_kind engine_verify_kind(const struct engine *);
+const char *engine_hint(const struct engine *);		/* the policy key that would cure it, or NULL */
+/* The peer certificate for a log line: subject and names (SAN) it offers, escaped and bounded. "" if none. */
+void engine_peer_names(const struct engine *, char *subject, size_t ssize, char *names, size_t nsize);
+
+/* 0, or -1 if this connection's suite or version cannot be continued (CBC, older than TLS 1.2, handshake not done). */
+int engine_export_records(const struct engine *, struct engine_records *);
+
+#endif

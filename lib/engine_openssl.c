@@ -1,0 +1,516 @@
+/*
+ * engine_openssl.c - one TLS connection between two buffers, by OpenSSL.
+ *
+ * Process-wide state of OpenSSL belongs to the program, which may use the same library instance: we live in a library context of our
+ * own and leave the error queue as found.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/provider.h>
+#include <openssl/ssl.h>
+
+#include "engine.h"
+#include "engine_openssl.h"
+
+enum {
+	RECORD_MAX = 16384,
+	RECORD_ROOM = RECORD_MAX + 512,	/* a record with its overhead */
+	TICKET_ROOM = 4096
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static OSSL_LIB_CTX *lib;		/* never freed: connections may outlive any moment we could choose */
+static BIO_METHOD *wire_method;
+static atomic_bool dead;
+
+/* ---- the library ---- */
+
+static void
+library_ends(void)
+{
+	atomic_store(&dead, true);
+}
+
+static int
+wire_read(BIO *bio, char *buf, size_t len, size_t *n)
+{
+	struct engine *e = BIO_get_data(bio);
+	struct engine_wire *w = e->wire;
+	size_t have = w->in_len - w->in_off;
+
+	BIO_clear_retry_flags(bio);
+	*n = 0;
+	if (have == 0) {
+		BIO_set_retry_read(bio);
+		return 0;
+	}
+	if (e->taken < ENGINE_FIRST_BYTES) {
+		size_t at = (size_t)e->taken, room = ENGINE_FIRST_BYTES - at;
+
+		e->first_len = at + (have < room ? have : room);
+		memcpy(e->first + at, w->in + w->in_off, e->first_len - at);
+	}
+	*n = len < have ? len : have;
+	memcpy(buf, w->in + w->in_off, *n);
+	w->in_off += *n;
+	e->taken += *n;
+	return 1;
+}
+
+static bool
+wire_reserve(struct engine_wire *w, size_t room)
+{
+	size_t cap = w->out_cap ? w->out_cap : 4096;
+	uint8_t *out;
+
+	if (w->out_cap - w->out_len >= room)
+		return true;
+	while (cap - w->out_len < room) {
+		if (cap > SIZE_MAX / 2)
+			return false;
+		cap *= 2;
+	}
+	out = realloc(w->out, cap);
+	if (!out)
+		return false;
+	w->out = out;
+	w->out_cap = cap;
+	return true;
+}
+
+static int
+wire_write(BIO *bio, const char *buf, size_t len, size_t *n)
+{
+	struct engine *e = BIO_get_data(bio);
+	struct engine_wire *w = e->wire;
+
+	BIO_clear_retry_flags(bio);
+	*n = 0;
+	if (!wire_reserve(w, len)) {
+		e->nomem = true;
+		return 0;
+	}
+	memcpy(w->out + w->out_len, buf, len);
+	w->out_len += len;
+	*n = len;
+	return 1;
+}
+
+static long
+wire_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+	(void)bio;
+	(void)num;
+	(void)ptr;
+	return cmd == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *
+wire_method_new(void)
+{
+	int index = BIO_get_new_index();
+	BIO_METHOD *m = index < 0 ? NULL : BIO_meth_new(index | BIO_TYPE_SOURCE_SINK, "wrapsock wire");
+
+	if (!m)
+		return NULL;
+	if (BIO_meth_set_read_ex(m, wire_read) && BIO_meth_set_write_ex(m, wire_write) && BIO_meth_set_ctrl(m, wire_ctrl))
+		return m;
+	BIO_meth_free(m);
+	return NULL;
+}
+
+static void
+library_starts(void)
+{
+	OSSL_LIB_CTX *fresh;
+
+	if (!OPENSSL_init_ssl(0, NULL) || !OPENSSL_atexit(library_ends)) {
+		atomic_store(&dead, true);
+		return;
+	}
+	fresh = OSSL_LIB_CTX_new();
+	wire_method = wire_method_new();
+	if (fresh && wire_method && OSSL_PROVIDER_load(fresh, "default"))
+		lib = fresh;
+	else
+		OSSL_LIB_CTX_free(fresh);
+}
+
+OSSL_LIB_CTX *
+engine_lib(void)
+{
+	pthread_once(&once, library_starts);
+	return atomic_load_explicit(&dead, memory_order_acquire) ? NULL : lib;
+}
+
+bool
+engine_alive(void)
+{
+	return !atomic_load_explicit(&dead, memory_order_acquire);
+}
+
+const char *
+engine_library_version(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION);
+}
+
+/* ---- what belongs to the program: errno and the error queue ---- */
+
+struct engine_saved_errors {
+	struct engine_saved_errors *next;
+	unsigned long code;
+	int line;
+	char *file, *func, *data;
+};
+
+/* SSL_get_error looks at the oldest entry, and the state machine clears the queue: the program's entries cannot stay in it. */
+static struct engine_saved_errors *
+errors_take(void)
+{
+	struct engine_saved_errors *head = NULL, **tail = &head;
+	const char *file, *func, *data;
+	unsigned long code;
+	int line, flags;
+
+	while ((code = ERR_get_error_all(&file, &line, &func, &data, &flags)) != 0) {
+		struct engine_saved_errors *s = calloc(1, sizeof(*s));
+
+		if (!s)
+			continue;
+		s->code = code;
+		s->line = line;
+		s->file = file ? strdup(file) : NULL;
+		s->func = func ? strdup(func) : NULL;
+		s->data = data && (flags & ERR_TXT_STRING) ? strdup(data) : NULL;
+		*tail = s;
+		tail = &s->next;
+	}
+	return head;
+}
+
+static void
+errors_give_back(struct engine_saved_errors *s)
+{
+	while (s) {
+		struct engine_saved_errors *next = s->next;
+
+		ERR_new();
+		ERR_set_debug(s->file ? s->file : "", s->line, s->func ? s->func : "");
+		if (s->data && *s->data)
+			ERR_set_error(ERR_GET_LIB(s->code), ERR_GET_REASON(s->code), "%s", s->data);
+		else
+			ERR_set_error(ERR_GET_LIB(s->code), ERR_GET_REASON(s->code), NULL);
+		free(s->file);
+		free(s->func);
+		free(s->data);
+		free(s);
+		s = next;
+	}
+}
+
+void
+engine_guard_enter(struct engine_guard *g)
+{
+	g->err = errno;
+	g->saved = ERR_peek_error() ? errors_take() : NULL;
+}
+
+void
+engine_guard_leave(struct engine_guard *g)
+{
+	if (ERR_peek_error())
+		ERR_clear_error();
+	if (g->saved)
+		errors_give_back(g->saved);
+	errno = g->err;
+}
+
+int
+engine_say(char *err, size_t errsize, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (errsize == 0)
+		return -1;
+	va_start(ap, fmt);
+	vsnprintf(err, errsize, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+const char *
+engine_queue_reason(void)
+{
+	const char *s = ERR_reason_error_string(ERR_peek_error());
+
+	return s ? s : "unknown error";
+}
+
+/* ---- a connection ---- */
+
+static bool
+engine_setup(struct engine *e, const struct engine_ctx *ctx, const char *name)
+{
+	BIO *bio;
+
+	e->ssl = SSL_new(ctx->ssl);
+	if (!e->ssl || !SSL_set_app_data(e->ssl, e))
+		return false;
+	bio = BIO_new_ex(engine_lib(), wire_method);
+	if (!bio)
+		return false;
+	BIO_set_data(bio, e);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(e->ssl, bio, bio);
+	if (e->config->role == CONFIG_SERVER) {
+		SSL_set_accept_state(e->ssl);
+		return true;
+	}
+	if (!e->config->certfile)
+		SSL_certs_clear(e->ssl);	/* none that the host's openssl.cnf gave the context */
+	SSL_set_connect_state(e->ssl);
+	return engine_set_name(e, name);
+}
+
+struct engine *
+engine_new(const struct config *config, const char *name, struct engine_wire *wire)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	struct engine_guard g;
+	bool ready;
+
+	if (!e)
+		return NULL;
+	e->config = config;
+	e->wire = wire;
+	if (!engine_alive() || !config->engine)
+		return e;	/* every call for it answers ENGINE_DEAD */
+	engine_guard_enter(&g);
+	ready = engine_setup(e, config->engine, name);
+	engine_guard_leave(&g);
+	if (ready)
+		return e;
+	engine_free(e);
+	return NULL;
+}
+
+void
+engine_free(struct engine *e)
+{
+	struct engine_guard g;
+
+	if (!e)
+		return;
+	if (e->ssl && engine_alive()) {
+		engine_guard_enter(&g);
+		SSL_set_shutdown(e->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+		SSL_free(e->ssl);
+		X509_free(e->refused);
+		engine_guard_leave(&g);
+	}
+	explicit_bzero(e, sizeof(*e));
+	free(e);
+}
+
+/* May OpenSSL be called for this object? If so the guard is entered, else *r is the answer. */
+static bool
+begin(struct engine *e, struct engine_guard *g, enum engine_result *r)
+{
+	if (!engine_alive() || !e->ssl) {
+		e->hint = NULL;
+		snprintf(e->error, sizeof(e->error), "the process has shut OpenSSL down");
+		*r = ENGINE_DEAD;
+		return false;
+	}
+	if (e->failed != ENGINE_DONE) {
+		*r = e->failed;
+		return false;
+	}
+	engine_guard_enter(g);
+	return true;
+}
+
+/* The one place where OpenSSL's results become ours. */
+static enum engine_result
+translate(struct engine *e, int ret)
+{
+	switch (SSL_get_error(e->ssl, ret)) {
+	case SSL_ERROR_WANT_READ:
+		return ENGINE_WANT_READ;
+	case SSL_ERROR_ZERO_RETURN:
+		return ENGINE_CLOSED;
+	default:
+		return engine_failure(e);
+	}
+}
+
+static enum engine_result
+finished(struct engine *e)
+{
+	const struct engine_ctx *ctx = e->config->engine;
+	const unsigned char *alpn;
+	unsigned len;
+
+	if (!engine_peer_accepted(e))
+		return engine_refuse(e, "the peer's certificate was not verified", "CERTIFICATE_VERIFY_FAILED", NULL);
+	SSL_get0_alpn_selected(e->ssl, &alpn, &len);
+	if (len > 0 && len < sizeof(e->alpn))
+		memcpy(e->alpn, alpn, len);
+	if (e->config->role == CONFIG_SERVER && SSL_version(e->ssl) == TLS1_3_VERSION)
+		e->tickets_due = SSL_session_reused(e->ssl) && ctx->tickets > 1 ? 1 : ctx->tickets;
+	e->done = true;
+	return ENGINE_DONE;
+}
+
+enum engine_result
+engine_handshake(struct engine *e)
+{
+	struct engine_guard g;
+	enum engine_result r;
+	int ret;
+
+	if (!begin(e, &g, &r))
+		return r;
+	if (e->done) {
+		engine_guard_leave(&g);
+		return ENGINE_DONE;
+	}
+	ret = SSL_do_handshake(e->ssl);
+	r = ret == 1 ? finished(e) : translate(e, ret);
+	if (r == ENGINE_CLOSED)
+		r = engine_failure(e);
+	engine_guard_leave(&g);
+	return r;
+}
+
+enum engine_result
+engine_recv(struct engine *e, void *buf, size_t len, size_t *n)
+{
+	uint8_t *at = buf;
+	struct engine_guard g;
+	enum engine_result r;
+	size_t got;
+
+	*n = 0;
+	if (!begin(e, &g, &r))
+		return r;
+	do {
+		if (SSL_read_ex(e->ssl, at + *n, len - *n, &got)) {
+			*n += got;
+			r = ENGINE_DONE;
+		} else {
+			r = translate(e, 0);
+		}
+	} while (r == ENGINE_DONE && *n < len && (e->wire->in_off < e->wire->in_len || SSL_pending(e->ssl) > 0));
+	engine_guard_leave(&g);
+	/* What ended the loop behind delivered data is met again by the next call. */
+	return *n > 0 ? ENGINE_DONE : r;
+}
+
+size_t
+engine_pending(const struct engine *e)
+{
+	return e->ssl && engine_alive() ? (size_t)SSL_pending(e->ssl) : 0;
+}
+
+/* Tickets that a client gets before it reads anything turn its close into a reset that eats its last data: they go with our answer. */
+static void
+issue_tickets(struct engine *e)
+{
+	for (; e->tickets_due > 0; e->tickets_due--)
+		if (!SSL_new_session_ticket(e->ssl))
+			break;
+	e->tickets_due = 0;
+}
+
+enum engine_result
+engine_send(struct engine *e, const void *buf, size_t len)
+{
+	struct engine_guard g;
+	enum engine_result r;
+	size_t n;
+
+	if (!begin(e, &g, &r))
+		return r;
+	/* With room made beforehand running out of memory costs this call only, not the connection. */
+	if (!wire_reserve(e->wire, len + (RECORD_ROOM - RECORD_MAX) + e->tickets_due * TICKET_ROOM)) {
+		engine_guard_leave(&g);
+		return ENGINE_NOMEM;
+	}
+	issue_tickets(e);
+	r = SSL_write_ex(e->ssl, buf, len, &n) ? ENGINE_DONE : translate(e, 0);
+	engine_guard_leave(&g);
+	return r;
+}
+
+enum engine_result
+engine_close_notify(struct engine *e)
+{
+	struct engine_guard g;
+	enum engine_result r;
+	int ret;
+
+	if (!begin(e, &g, &r))
+		return r;
+	r = ENGINE_DONE;
+	if (e->done && !e->said_goodbye) {
+		e->said_goodbye = true;
+		ret = SSL_shutdown(e->ssl);
+		if (ret < 0)
+			r = translate(e, ret);
+	}
+	engine_guard_leave(&g);
+	return r;
+}
+
+struct engine_info
+engine_info(const struct engine *e)
+{
+	struct engine_info info = {0};
+
+	if (!e->done || !engine_alive())
+		return info;
+	info.version = SSL_get_version(e->ssl);
+	info.cipher = SSL_get_cipher_name(e->ssl);
+	info.secret_bits = SSL_get_cipher_bits(e->ssl, NULL);
+	info.alpn = e->alpn[0] ? e->alpn : NULL;
+	info.resumed = SSL_session_reused(e->ssl);
+	info.peer_cert = SSL_get0_peer_certificate(e->ssl) != NULL;
+	info.validated = info.peer_cert && SSL_get_verify_mode(e->ssl) != SSL_VERIFY_NONE
+		&& SSL_get_verify_result(e->ssl) == X509_V_OK;
+	return info;
+}
+
+const char *
+engine_error(const struct engine *e)
+{
+	return e->error;
+}
+
+const char *
+engine_reason(const struct engine *e)
+{
+	return e->reason;
+}
+
+long
+engine_verify_code(const struct engine *e)
+{
+	return e->verify_code;
+}
+
+const char *
+engine_hint(const struct engine *e)
+{
+	return e->hint;
+}

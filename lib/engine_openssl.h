@@ -1,0 +1,84 @@
+/*
+ * engine_openssl.h - what the files of the OpenSSL engine share; no other file includes it.
+ */
+#ifndef WRAPSOCK_ENGINE_OPENSSL_H
+#define WRAPSOCK_ENGINE_OPENSSL_H
+
+#include "config.h"
+#include "engine.h"
+
+#include <openssl/ssl.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ENGINE_FIRST_BYTES = 16, ENGINE_SECRET_MAX = 64 };
+
+/* The context made of one sealed config. */
+struct engine_ctx {
+	SSL_CTX *ssl;
+	unsigned char *alpn;	/* wire format */
+	unsigned alpn_len;
+	size_t tickets;		/* TLS 1.3: how many a server issues with its first data */
+};
+
+/* TLS 1.3: the traffic secret of one direction, and the number of its next record in any version. */
+struct engine_direction {
+	uint8_t secret[ENGINE_SECRET_MAX];
+	size_t secret_len;
+	uint64_t sequence;
+};
+
+struct engine {
+	SSL *ssl;
+	const struct config *config;
+	struct engine_wire *wire;
+	enum engine_result failed;	/* sticky; ENGINE_DONE = none */
+	bool done;			/* the handshake is */
+	bool nomem;			/* wire->out could not grow */
+	bool said_goodbye;
+	size_t tickets_due;
+
+	uint8_t first[ENGINE_FIRST_BYTES];	/* how the peer began, to tell what it speaks */
+	size_t first_len;
+	uint64_t taken;			/* bytes taken from wire->in so far ... */
+	uint64_t record_end;		/* ... and what that is when the record begun last is whole */
+	struct engine_direction dir[2];	/* [0] read, [1] write */
+
+	X509 *refused;			/* the peer's certificate, when we refused it */
+	long verify_code;
+	char alpn[256];
+	char error[256], reason[96];
+	const char *hint;
+};
+
+/* The state of the calling thread that is the program's: errno and OpenSSL's error queue. */
+struct engine_guard {
+	int err;
+	struct engine_saved_errors *saved;
+};
+
+void engine_guard_enter(struct engine_guard *);
+void engine_guard_leave(struct engine_guard *);
+
+OSSL_LIB_CTX *engine_lib(void);		/* NULL = OpenSSL could not be started, or has been shut down */
+
+/* err gets the sentence; always -1. */
+int engine_say(char *err, size_t errsize, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+const char *engine_queue_reason(void);	/* OpenSSL's words for the first error in the queue */
+
+/* engine_openssl_verify.c */
+int engine_load_trust(SSL_CTX *, const struct config *, char *err, size_t errsize);
+void engine_set_verify(SSL_CTX *, const struct config *);
+int engine_verify_mode(const struct config *);
+bool engine_set_name(struct engine *, const char *name);	/* false = out of memory */
+bool engine_peer_accepted(const struct engine *);
+enum engine_result engine_refuse(struct engine *, const char *sentence, const char *reason, const char *hint);
+enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */
+
+/* engine_openssl_record.c */
+void engine_keylog(const SSL *, const char *line);
+void engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *, void *arg);
+
+#endif

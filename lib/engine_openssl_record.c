@@ -1,0 +1,258 @@
+/*
+ * engine_openssl_record.c - the record state of a connection, so that it can be continued without OpenSSL's SSL object.
+ *
+ * OpenSSL exports no traffic keys and no sequence numbers.  TLS 1.3 secrets come from the key log and follow the key updates seen; TLS
+ * 1.2 keys are derived again from the master secret.  Records are counted where OpenSSL shows their headers.
+ */
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+#include <openssl/ssl.h>
+
+#include "engine.h"
+#include "engine_openssl.h"
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+static void
+direction_set(struct engine_direction *d, const char *hex)
+{
+	size_t n = 0;
+
+	for (; n < sizeof(d->secret) && hex_digit(hex[0]) >= 0 && hex_digit(hex[1]) >= 0; hex += 2)
+		d->secret[n++] = (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
+	d->secret_len = n;
+}
+
+/* "LABEL <client random> <secret>" */
+void
+engine_keylog(const SSL *ssl, const char *line)
+{
+	struct engine *e = SSL_get_app_data(ssl);
+	bool client = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
+	bool server = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
+	const char *secret = strrchr(line, ' ');
+
+	if (!e || !secret || (!client && !server))
+		return;
+	direction_set(&e->dir[client == (e->config->role == CONFIG_CLIENT)], secret + 1);
+}
+
+/* RFC 8446, 7.1: HKDF-Expand-Label with an empty context. */
+static bool
+expand_label(const EVP_MD *md, const struct engine_direction *d, const char *label, uint8_t *out, size_t len)
+{
+	uint8_t info[64] = {(uint8_t)(len >> 8), (uint8_t)len, (uint8_t)(6 + strlen(label)), 't', 'l', 's', '1', '3', ' '};
+	int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+	char digest[32];
+	OSSL_PARAM params[5];
+	EVP_KDF *kdf = EVP_KDF_fetch(engine_lib(), "HKDF", NULL);
+	EVP_KDF_CTX *kctx = EVP_KDF_CTX_new(kdf);
+	uint8_t secret[ENGINE_SECRET_MAX];
+	bool ok;
+
+	memcpy(info + 9, label, strlen(label));
+	memcpy(secret, d->secret, sizeof(secret));
+	OPENSSL_strlcpy(digest, EVP_MD_get0_name(md), sizeof(digest));
+	params[0] = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode);
+	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0);
+	params[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret, d->secret_len);
+	params[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, 10 + strlen(label));
+	params[4] = OSSL_PARAM_construct_end();
+	ok = kctx && EVP_KDF_derive(kctx, out, len, params) > 0;
+	EVP_KDF_CTX_free(kctx);
+	EVP_KDF_free(kdf);
+	OPENSSL_cleanse(secret, sizeof(secret));
+	return ok;
+}
+
+static void
+direction_update(SSL *ssl, struct engine_direction *d)
+{
+	const EVP_MD *md = SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
+	uint8_t next[ENGINE_SECRET_MAX];
+
+	if (md && d->secret_len > 0 && expand_label(md, d, "traffic upd", next, d->secret_len))
+		memcpy(d->secret, next, d->secret_len);
+	else
+		d->secret_len = 0;	/* cannot be exported any more */
+	d->sequence = 0;
+	OPENSSL_cleanse(next, sizeof(next));
+}
+
+static void
+watch_record(struct engine *e, struct engine_direction *d, bool sent, const uint8_t *header)
+{
+	if (!sent)
+		e->record_end = e->taken + ((uint64_t)header[3] << 8 | header[4]);
+	/* TLS 1.2: the record behind ChangeCipherSpec is number 0. (TLS 1.3 has none after its Finished.) */
+	if (header[0] == SSL3_RT_CHANGE_CIPHER_SPEC)
+		d->sequence = 0;
+	else
+		d->sequence++;
+}
+
+/*
+ * A record's header is shown before its messages, in both directions.  So after TLS 1.3's Finished and KeyUpdate, which are the last
+ * records under their keys, the count starts again.
+ */
+void
+engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *ssl, void *arg)
+{
+	struct engine *e = SSL_get_app_data(ssl);
+	struct engine_direction *d;
+	const uint8_t *p = buf;
+
+	(void)version;
+	(void)arg;
+	if (!e)
+		return;
+	d = &e->dir[sent != 0];
+	if (type == SSL3_RT_HEADER && len >= SSL3_RT_HEADER_LENGTH) {
+		watch_record(e, d, sent != 0, p);
+		return;
+	}
+	if (type != SSL3_RT_HANDSHAKE || len == 0 || SSL_version(ssl) != TLS1_3_VERSION)
+		return;
+	if (p[0] == SSL3_MT_FINISHED)
+		d->sequence = 0;
+	else if (p[0] == SSL3_MT_KEY_UPDATE)
+		direction_update(ssl, d);
+}
+
+/* What can be continued: the AEAD suites of TLS 1.2 and 1.3 but CCM. 0 = not this one. */
+static size_t
+aead_key_len(const SSL_CIPHER *cipher)
+{
+	switch (SSL_CIPHER_get_cipher_nid(cipher)) {
+	case NID_aes_128_gcm:
+		return 16;
+	case NID_aes_256_gcm:
+	case NID_chacha20_poly1305:
+		return 32;
+	default:
+		return 0;
+	}
+}
+
+static bool
+export_tls13(const struct engine *e, const EVP_MD *md, size_t key_len, struct engine_records *out)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct engine_direction *d = &e->dir[i];
+
+		if (d->secret_len == 0 || d->secret_len != (size_t)EVP_MD_get_size(md))
+			return false;
+		memcpy(out->dir[i].secret, d->secret, d->secret_len);
+		out->dir[i].secret_len = d->secret_len;
+		out->dir[i].key_len = key_len;
+		out->dir[i].iv_len = 12;
+		if (!expand_label(md, d, "key", out->dir[i].key, key_len) || !expand_label(md, d, "iv", out->dir[i].iv, 12))
+			return false;
+	}
+	return true;
+}
+
+/* RFC 5246, 6.3: key_block = PRF(master_secret, "key expansion", server_random + client_random) */
+static bool
+key_block(const SSL *ssl, const EVP_MD *md, uint8_t *out, size_t len)
+{
+	static const char label[] = "key expansion";
+	uint8_t master[SSL_MAX_MASTER_KEY_LENGTH], seed[sizeof(label) - 1 + 2 * SSL3_RANDOM_SIZE];
+	size_t master_len = SSL_SESSION_get_master_key(SSL_get_session(ssl), master, sizeof(master));
+	char digest[32];
+	OSSL_PARAM params[4];
+	EVP_KDF *kdf = EVP_KDF_fetch(engine_lib(), "TLS1-PRF", NULL);
+	EVP_KDF_CTX *kctx = EVP_KDF_CTX_new(kdf);
+	bool ok;
+
+	memcpy(seed, label, sizeof(label) - 1);
+	SSL_get_server_random(ssl, seed + sizeof(label) - 1, SSL3_RANDOM_SIZE);
+	SSL_get_client_random(ssl, seed + sizeof(label) - 1 + SSL3_RANDOM_SIZE, SSL3_RANDOM_SIZE);
+	OPENSSL_strlcpy(digest, EVP_MD_get0_name(md), sizeof(digest));
+	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0);
+	params[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, master, master_len);
+	params[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, seed, sizeof(seed));
+	params[3] = OSSL_PARAM_construct_end();
+	ok = kctx && master_len > 0 && EVP_KDF_derive(kctx, out, len, params) > 0;
+	EVP_KDF_CTX_free(kctx);
+	EVP_KDF_free(kdf);
+	OPENSSL_cleanse(master, sizeof(master));
+	return ok;
+}
+
+static bool
+export_tls12(const struct engine *e, const EVP_MD *md, size_t key_len, size_t iv_len, struct engine_records *out)
+{
+	uint8_t block[2 * (32 + 12)];
+	bool server = e->config->role == CONFIG_SERVER;
+	bool ok = key_block(e->ssl, md, block, 2 * (key_len + iv_len));
+
+	for (int i = 0; i < 2 && ok; i++) {
+		size_t half = (i == 0) != server;	/* the client's half comes first; [0] is what we read */
+
+		out->dir[i].key_len = key_len;
+		out->dir[i].iv_len = iv_len;
+		memcpy(out->dir[i].key, block + half * key_len, key_len);
+		memcpy(out->dir[i].iv, block + 2 * key_len + half * iv_len, iv_len);
+	}
+	OPENSSL_cleanse(block, sizeof(block));
+	return ok;
+}
+
+static int
+export_records(const struct engine *e, struct engine_records *out)
+{
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(e->ssl);
+	const EVP_MD *md = SSL_CIPHER_get_handshake_digest(cipher);
+	size_t key_len = aead_key_len(cipher);
+	bool chacha = SSL_CIPHER_get_cipher_nid(cipher) == NID_chacha20_poly1305, ok = false;
+
+	if (!md || key_len == 0 || e->taken != e->record_end)
+		return -1;
+	/* An answer that a key update of the peer asks for would be lost with the SSL object. */
+	if (SSL_get_key_update_type(e->ssl) != SSL_KEY_UPDATE_NONE && SSL_do_handshake(e->ssl) != 1)
+		return -1;
+	if (SSL_in_init(e->ssl))
+		return -1;
+	out->version = SSL_version(e->ssl);
+	out->suite = SSL_CIPHER_get_protocol_id(cipher);
+	if (out->version == TLS1_3_VERSION)
+		ok = export_tls13(e, md, key_len, out);
+	else if (out->version == TLS1_2_VERSION)
+		ok = export_tls12(e, md, key_len, chacha ? 12 : 4, out);
+	out->dir[0].sequence = e->dir[0].sequence;
+	out->dir[1].sequence = e->dir[1].sequence;
+	return ok ? 0 : -1;
+}
+
+int
+engine_export_records(const struct engine *e, struct engine_records *out)
+{
+	struct engine_guard g;
+	int r;
+
+	OPENSSL_cleanse(out, sizeof(*out));
+	if (!e->done || e->failed != ENGINE_DONE || !engine_alive())
+		return -1;
+	engine_guard_enter(&g);
+	r = export_records(e, out);
+	if (r < 0)
+		OPENSSL_cleanse(out, sizeof(*out));
+	engine_guard_leave(&g);
+	return r;
+}

@@ -1,0 +1,244 @@
+/*
+ * share.c - claims and owners in shared anonymous pages.
+ *
+ * A direction that nobody has used since the fork belongs to whoever uses it first: until then the copies are equal.  A fork of the process
+ * that has claimed it begins a fresh claim for parent and child; the older relatives keep seeing the old one as taken.
+ */
+#include "share.h"
+
+#include "raw.h"
+
+#include <sys/mman.h>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OWNERS 14			/* more processes than that: nobody is known to be the last */
+#define PAGE_CELLS 256
+
+struct share_claim {
+	uint64_t owner;		/* 0 = free */
+};
+
+struct share_owners {
+	uint64_t who[OWNERS];	/* process ids with their start time, see identity() */
+	bool crowded;
+};
+
+union cell {
+	struct share_claim claim;
+	struct share_owners owners;
+};
+
+/* Cells of one mapping; the count is this process's own, so that each process unmaps on its own account. */
+struct page {
+	union cell *cells;
+	size_t used, live;
+};
+
+static struct page *page;		/* touched by the forking thread and by share_free, under `pages` */
+static pthread_mutex_t pages = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t self;			/* identity of this process, 0 = not asked */
+
+/* pid in the high half, start time in clock ticks below: a recycled pid is another process. */
+static uint64_t
+identity(int pid)
+{
+	char path[32], buf[512], *p;
+	long n, fd;
+	unsigned long long start = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	fd = raw_syscall(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0)
+		return 0;
+	n = raw_syscall(SYS_read, fd, (long)buf, sizeof buf - 1, 0, 0, 0);
+	raw_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+	if (n <= 0)
+		return 0;
+	buf[n] = '\0';
+	p = strrchr(buf, ')');		/* the name may contain anything */
+	if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
+		return 0;
+	p++;
+	for (int field = 2; field < 22 && p; field++)
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, "%llu", &start) != 1)
+		return 0;
+	return (uint64_t)pid << 32 | (uint32_t)start;
+}
+
+static uint64_t
+me(void)
+{
+	if (!self) {
+		self = identity(getpid());
+		if (!self)		/* no /proc: the pid alone */
+			self = (uint64_t)getpid() << 32 | 1;
+	}
+	return self;
+}
+
+static bool
+lives(uint64_t who)
+{
+	int pid = (int)(who >> 32);
+	uint64_t now = identity(pid);
+
+	if (now)
+		return now == who;
+	return raw_syscall(SYS_kill, pid, 0, 0, 0, 0, 0) == 0 && (uint32_t)who == 1;
+}
+
+static void
+page_drop(struct page *p)
+{
+	if (!p || --p->live || p == page)
+		return;
+	munmap(p->cells, PAGE_CELLS * sizeof(union cell));
+	free(p);
+}
+
+static bool
+page_new(void)
+{
+	struct page *p = calloc(1, sizeof *p), *before = page;
+
+	if (!p)
+		return false;
+	p->cells = mmap(NULL, PAGE_CELLS * sizeof(union cell), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (p->cells == MAP_FAILED) {
+		free(p);
+		return false;
+	}
+	page = p;
+	if (before) {
+		before->live++;
+		page_drop(before);	/* unmapped now if nothing lives in it */
+	}
+	return true;
+}
+
+static void *
+cell_new(struct page **home)
+{
+	if ((!page || page->used == PAGE_CELLS) && !page_new())
+		return NULL;
+	page->live++;
+	page_drop(*home);
+	*home = page;
+	return &page->cells[page->used++];
+}
+
+void
+share_init(struct share *s)
+{
+	memset(s, 0, sizeof *s);
+	s->pid = getpid();
+}
+
+void
+share_free(struct share *s)
+{
+	pthread_mutex_lock(&pages);
+	for (int i = 0; i < 3; i++)
+		page_drop(s->page[i]);
+	pthread_mutex_unlock(&pages);
+	memset(s, 0, sizeof *s);
+}
+
+bool
+share_prepare(struct share *s)
+{
+	bool ok = true;
+
+	pthread_mutex_lock(&pages);
+	if (!s->owners) {
+		s->owners = cell_new(&s->page[2]);
+		if (s->owners)
+			s->owners->who[0] = me();
+		else
+			ok = false;
+	}
+	for (int d = 0; d < 2 && ok; d++) {
+		struct share_claim *c = s->claim[d];
+
+		if (c && c->owner != me())	/* free: shared with the child too; another's: lost to both */
+			continue;
+		c = cell_new(&s->page[d]);
+		if (c)
+			s->claim[d] = c;
+		else
+			ok = false;
+	}
+	pthread_mutex_unlock(&pages);
+	return ok;
+}
+
+void
+share_child(struct share *s)
+{
+	s->pid = getpid();
+	self = 0;
+	if (page && page->live) {	/* the rest of it is the parent's to fill */
+		page = NULL;
+		pthread_mutex_init(&pages, NULL);
+	}
+	if (!s->owners)
+		return;
+	for (int i = 0; i < OWNERS; i++) {
+		uint64_t there = s->owners->who[i];
+
+		while (!there || !lives(there))
+			if (__atomic_compare_exchange_n(&s->owners->who[i], &there, me(), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+				return;
+	}
+	s->owners->crowded = true;
+}
+
+bool
+share_take(struct share *s, int direction)
+{
+	struct share_claim *c = s->claim[direction];
+	uint64_t none = 0;
+
+	if (!c || c->owner == me())
+		return true;
+	return __atomic_compare_exchange_n(&c->owner, &none, me(), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+bool
+share_mine(const struct share *s, int direction)
+{
+	const struct share_claim *c = s->claim[direction];
+
+	return !c || !c->owner || c->owner == me();
+}
+
+bool
+share_leave(struct share *s)
+{
+	bool alone = true;
+
+	if (!s->owners)
+		return true;
+	for (int i = 0; i < OWNERS; i++) {
+		uint64_t there = s->owners->who[i];
+
+		if (there == me())
+			s->owners->who[i] = 0;
+		else if (there && lives(there))
+			alone = false;
+	}
+	return alone && !s->owners->crowded;
+}
+
+bool
+share_here(const struct share *s)
+{
+	return s->pid == getpid();
+}

@@ -3,6 +3,7 @@
 
 #include "errmap.h"
 #include "raw.h"
+#include "text.h"
 
 #include <arpa/inet.h>
 #include <sys/ioctl.h>
@@ -63,30 +64,23 @@ conn_say(enum conn_log level, const char *fmt, ...)
 }
 
 static void
-name_peer(struct conn *c, int fd)
+name_peer(struct conn *c, const struct sockaddr *sa, socklen_t len)
 {
-	struct sockaddr_storage ss;
-	unsigned len = sizeof ss;
 	char host[INET6_ADDRSTRLEN] = "?";
 
-	if (raw_getpeername(fd, &ss, &len) < 0) {
-		snprintf(c->peer, sizeof c->peer, "?");
-		return;
-	}
-	if (ss.ss_family == AF_INET) {
-		const struct sockaddr_in *in = (const void *)&ss;
+	snprintf(c->peer, sizeof c->peer, "?");
+	if (sa && len >= sizeof(struct sockaddr_in) && sa->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const void *)sa;
 
 		inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
 		snprintf(c->peer, sizeof c->peer, "%s:%u", host, ntohs(in->sin_port));
-	} else if (ss.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)&ss;
+	} else if (sa && len >= sizeof(struct sockaddr_in6) && sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)sa;
 		bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
 
 		inet_ntop(mapped ? AF_INET : AF_INET6, mapped ? (const void *)&in6->sin6_addr.s6_addr[12] : &in6->sin6_addr, host,
 			  sizeof host);
 		snprintf(c->peer, sizeof c->peer, mapped ? "%s:%u" : "[%s]:%u", host, ntohs(in6->sin6_port));
-	} else {
-		snprintf(c->peer, sizeof c->peer, "local");
 	}
 }
 
@@ -112,7 +106,7 @@ choose_name(struct conn *c, const char *name)
 	}
 	if (!name)
 		return 0;
-	c->name = strdup(name);
+	c->name = text_copy(name);
 	return c->name ? 0 : -1;
 }
 
@@ -126,7 +120,7 @@ start_engine(struct conn *c, const char *name)
 }
 
 struct conn *
-conn_new(struct config *config, int fd, bool connected, const char *name)
+conn_new(struct config *config, const struct sockaddr *peer, socklen_t len, bool connected, const char *name)
 {
 	struct conn *c = calloc(1, sizeof *c);
 
@@ -141,7 +135,7 @@ conn_new(struct config *config, int fd, bool connected, const char *name)
 	c->lowat = 1;
 	c->started = conn_now();
 	c->deadline = config->handshake_timeout_ms ? c->started + config->handshake_timeout_ms : INT64_MAX;
-	name_peer(c, fd);
+	name_peer(c, peer, len);
 	if (!start_engine(c, name)) {
 		conn_free(c);
 		return NULL;
@@ -334,6 +328,12 @@ conn_shutdown(struct conn *c, int fd, int how)
 	}
 	conn_unlock(c);
 	return r == -EAGAIN || r > 0 ? 0 : r;
+}
+
+bool
+conn_on_connect(const struct conn *c)
+{
+	return c->config->do_handshake_on_connect;
 }
 
 void

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "engine.h"
 
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -42,11 +43,11 @@ struct conn_host {
 void conn_host(const struct conn_host *);
 
 /*
- * A connection over fd, which stays the caller's. connected: TCP is established, else the first handshake step looks.  name: what
+ * A connection to peer; the descriptor stays the caller's. connected: TCP is established, else the first handshake step looks.  name: what
  * the program resolved (NULL = unknown; config->server_hostname outranks it); copied.  A client that must check a name and has none
  * is given the peer's address, checked as IP SAN.  The config is referenced.  NULL = out of memory.
  */
-struct conn *conn_new(struct config *, int fd, bool connected, const char *name);
+struct conn *conn_new(struct config *, const struct sockaddr *peer, socklen_t len, bool connected, const char *name);
 void conn_free(struct conn *);		/* says nothing to the peer; wipes secrets */
 
 /* 0 = open; -EAGAIN (not wait, or interrupted by the descriptor's timeout), -EINTR, or the failure. wait: block in host->poll. */
@@ -64,6 +65,7 @@ enum conn_state conn_state(const struct conn *);
 int conn_error(const struct conn *);		/* errno value of the failure, 0 = none */
 int conn_take_error(struct conn *);		/* the same once, for SO_ERROR; 0 afterwards */
 struct engine_info conn_info(const struct conn *);
+bool conn_on_connect(const struct conn *);	/* do_handshake_on_connect of its config */
 
 /* Readiness. Pure: which wire events stand for these events of the program's interest; whether answers need conn_tells. */
 short conn_wants(const struct conn *, short events);

@@ -29,6 +29,7 @@ __attribute__((visibility("default"))) const struct core_verbs wrapsock_core_1 =
 	.conn_info = conn_info,
 
 	.conn_wants = conn_wants,
+	.conn_on_connect = conn_on_connect,
 	.conn_unsteady = conn_unsteady,
 	.conn_tells = conn_tells,
 	.conn_deadline = conn_deadline,

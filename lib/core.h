@@ -26,7 +26,7 @@ struct core_verbs {
 	struct config *(*config_ref)(struct config *);
 	void (*config_free)(struct config *);
 
-	struct conn *(*conn_new)(struct config *, int fd, bool connected, const char *name);
+	struct conn *(*conn_new)(struct config *, const struct sockaddr *peer, socklen_t len, bool connected, const char *name);
 	void (*conn_free)(struct conn *);
 	int (*conn_handshake)(struct conn *, int fd, bool wait);
 	ssize_t (*conn_recv)(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
@@ -40,6 +40,7 @@ struct core_verbs {
 	struct engine_info (*conn_info)(const struct conn *);
 
 	short (*conn_wants)(const struct conn *, short events);
+	bool (*conn_on_connect)(const struct conn *);
 	bool (*conn_unsteady)(const struct conn *);
 	short (*conn_tells)(struct conn *, int fd, short events, short revents);
 	int64_t (*conn_deadline)(const struct conn *);

@@ -1,8 +1,8 @@
 /*
  * engine_openssl.c - one TLS connection between two buffers, by OpenSSL.
  *
- * Process-wide state of OpenSSL belongs to the program, which may use the same library instance: we live in a library context of our
- * own and leave the error queue as found.
+ * Process-wide state of OpenSSL belongs to the program, which may use the same library instance: we live in a library context of
+ * our own and leave the error queue as found.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,6 +20,7 @@
 
 #include "engine.h"
 #include "engine_openssl.h"
+#include "text.h"
 
 enum {
 	RECORD_MAX = 16384,
@@ -40,94 +41,6 @@ library_ends(void)
 	atomic_store(&dead, true);
 }
 
-static int
-wire_read(BIO *bio, char *buf, size_t len, size_t *n)
-{
-	struct engine *e = BIO_get_data(bio);
-	struct engine_wire *w = e->wire;
-	size_t have = w->in_len - w->in_off;
-
-	BIO_clear_retry_flags(bio);
-	*n = 0;
-	if (have == 0) {
-		BIO_set_retry_read(bio);
-		return 0;
-	}
-	if (e->taken < ENGINE_FIRST_BYTES) {
-		size_t at = (size_t)e->taken, room = ENGINE_FIRST_BYTES - at;
-
-		e->first_len = at + (have < room ? have : room);
-		memcpy(e->first + at, w->in + w->in_off, e->first_len - at);
-	}
-	*n = len < have ? len : have;
-	memcpy(buf, w->in + w->in_off, *n);
-	w->in_off += *n;
-	e->taken += *n;
-	return 1;
-}
-
-static bool
-wire_reserve(struct engine_wire *w, size_t room)
-{
-	size_t cap = w->out_cap ? w->out_cap : 4096;
-	uint8_t *out;
-
-	if (w->out_cap - w->out_len >= room)
-		return true;
-	while (cap - w->out_len < room) {
-		if (cap > SIZE_MAX / 2)
-			return false;
-		cap *= 2;
-	}
-	out = realloc(w->out, cap);
-	if (!out)
-		return false;
-	w->out = out;
-	w->out_cap = cap;
-	return true;
-}
-
-static int
-wire_write(BIO *bio, const char *buf, size_t len, size_t *n)
-{
-	struct engine *e = BIO_get_data(bio);
-	struct engine_wire *w = e->wire;
-
-	BIO_clear_retry_flags(bio);
-	*n = 0;
-	if (!wire_reserve(w, len)) {
-		e->nomem = true;
-		return 0;
-	}
-	memcpy(w->out + w->out_len, buf, len);
-	w->out_len += len;
-	*n = len;
-	return 1;
-}
-
-static long
-wire_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-	(void)bio;
-	(void)num;
-	(void)ptr;
-	return cmd == BIO_CTRL_FLUSH;
-}
-
-static BIO_METHOD *
-wire_method_new(void)
-{
-	int index = BIO_get_new_index();
-	BIO_METHOD *m = index < 0 ? NULL : BIO_meth_new(index | BIO_TYPE_SOURCE_SINK, "wrapsock wire");
-
-	if (!m)
-		return NULL;
-	if (BIO_meth_set_read_ex(m, wire_read) && BIO_meth_set_write_ex(m, wire_write) && BIO_meth_set_ctrl(m, wire_ctrl))
-		return m;
-	BIO_meth_free(m);
-	return NULL;
-}
-
 static void
 library_starts(void)
 {
@@ -138,7 +51,7 @@ library_starts(void)
 		return;
 	}
 	fresh = OSSL_LIB_CTX_new();
-	wire_method = wire_method_new();
+	wire_method = engine_wire_method();
 	if (fresh && wire_method && OSSL_PROVIDER_load(fresh, "default"))
 		lib = fresh;
 	else
@@ -189,9 +102,9 @@ errors_take(void)
 			continue;
 		s->code = code;
 		s->line = line;
-		s->file = file ? strdup(file) : NULL;
-		s->func = func ? strdup(func) : NULL;
-		s->data = data && (flags & ERR_TXT_STRING) ? strdup(data) : NULL;
+		s->file = file ? text_copy(file) : NULL;
+		s->func = func ? text_copy(func) : NULL;
+		s->data = data && (flags & ERR_TXT_STRING) ? text_copy(data) : NULL;
 		*tail = s;
 		tail = &s->next;
 	}
@@ -423,7 +336,7 @@ engine_pending(const struct engine *e)
 	return e->ssl && engine_alive() ? (size_t)SSL_pending(e->ssl) : 0;
 }
 
-/* Tickets that a client gets before it reads anything turn its close into a reset that eats its last data: they go with our answer. */
+/* Tickets that a client has not read when it closes turn its FIN into a reset that eats its last data: they go with our answer. */
 static void
 issue_tickets(struct engine *e)
 {
@@ -443,7 +356,7 @@ engine_send(struct engine *e, const void *buf, size_t len)
 	if (!begin(e, &g, &r))
 		return r;
 	/* With room made beforehand running out of memory costs this call only, not the connection. */
-	if (!wire_reserve(e->wire, len + (RECORD_ROOM - RECORD_MAX) + e->tickets_due * TICKET_ROOM)) {
+	if (!engine_wire_reserve(e->wire, len + (RECORD_ROOM - RECORD_MAX) + e->tickets_due * TICKET_ROOM)) {
 		engine_guard_leave(&g);
 		return ENGINE_NOMEM;
 	}

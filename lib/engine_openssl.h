@@ -42,6 +42,7 @@ struct engine {
 
 	uint8_t first[ENGINE_FIRST_BYTES];	/* how the peer began, to tell what it speaks */
 	size_t first_len;
+	size_t record_left;		/* of the record that OpenSSL is reading: bytes of wire->in still to show */
 	uint64_t taken;			/* bytes taken from wire->in so far ... */
 	uint64_t record_end;		/* ... and what that is when the record begun last is whole */
 	struct engine_direction dir[2];	/* [0] read, [1] write */
@@ -78,6 +79,8 @@ enum engine_result engine_refuse(struct engine *, const char *sentence, const ch
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */
 
 /* engine_openssl_record.c */
+BIO_METHOD *engine_wire_method(void);
+bool engine_wire_reserve(struct engine_wire *, size_t room);
 void engine_keylog(const SSL *, const char *line);
 void engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *, void *arg);
 

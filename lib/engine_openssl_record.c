@@ -1,11 +1,13 @@
 /*
- * engine_openssl_record.c - the record state of a connection, so that it can be continued without OpenSSL's SSL object.
+ * engine_openssl_record.c - the wire as OpenSSL sees it, and the record state with which a connection is continued without OpenSSL.
  *
- * OpenSSL exports no traffic keys and no sequence numbers.  TLS 1.3 secrets come from the key log and follow the key updates seen; TLS
- * 1.2 keys are derived again from the master secret.  Records are counted where OpenSSL shows their headers.
+ * OpenSSL exports no traffic keys and no sequence numbers.  TLS 1.3 secrets come from the key log and follow the key updates seen;
+ * TLS 1.2 keys are derived again from the master secret.  Records are counted where OpenSSL shows their headers.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -15,6 +17,119 @@
 
 #include "engine.h"
 #include "engine_openssl.h"
+
+/* ---- the wire: two buffers ---- */
+
+/*
+ * OpenSSL is shown whole records only, so that an incomplete one stays in wire->in, where the caller counts it.  What is no record at all is
+ * shown as it is: the complaint is OpenSSL's.
+ */
+static size_t
+whole_record(const struct engine_wire *w)
+{
+	const uint8_t *p = w->in + w->in_off;
+	size_t have = w->in_len - w->in_off, size;
+
+	if (have < 5)
+		return 0;
+	size = 5 + ((size_t)p[3] << 8 | p[4]);
+	if (p[0] < 20 || p[0] > 24 || p[1] != 3 || size > 5 + SSL3_RT_MAX_ENCRYPTED_LENGTH)
+		return have;
+	return have < size ? 0 : size;
+}
+
+static int
+wire_read(BIO *bio, char *buf, size_t len, size_t *n)
+{
+	struct engine *e = BIO_get_data(bio);
+	struct engine_wire *w = e->wire;
+	size_t have = w->in_len - w->in_off;
+
+	BIO_clear_retry_flags(bio);
+	*n = 0;
+	if (e->record_left == 0)
+		e->record_left = whole_record(w);
+	if (e->record_left == 0) {
+		BIO_set_retry_read(bio);
+		return 0;
+	}
+	if (e->taken < ENGINE_FIRST_BYTES) {
+		size_t at = (size_t)e->taken, room = ENGINE_FIRST_BYTES - at;
+
+		e->first_len = at + (have < room ? have : room);
+		memcpy(e->first + at, w->in + w->in_off, e->first_len - at);
+	}
+	*n = len < e->record_left ? len : e->record_left;
+	e->record_left -= *n;
+	memcpy(buf, w->in + w->in_off, *n);
+	w->in_off += *n;
+	e->taken += *n;
+	return 1;
+}
+
+bool
+engine_wire_reserve(struct engine_wire *w, size_t room)
+{
+	size_t cap = w->out_cap ? w->out_cap : 4096;
+	uint8_t *out;
+
+	if (w->out_cap - w->out_len >= room)
+		return true;
+	while (cap - w->out_len < room) {
+		if (cap > SIZE_MAX / 2)
+			return false;
+		cap *= 2;
+	}
+	out = realloc(w->out, cap);
+	if (!out)
+		return false;
+	w->out = out;
+	w->out_cap = cap;
+	return true;
+}
+
+static int
+wire_write(BIO *bio, const char *buf, size_t len, size_t *n)
+{
+	struct engine *e = BIO_get_data(bio);
+	struct engine_wire *w = e->wire;
+
+	BIO_clear_retry_flags(bio);
+	*n = 0;
+	if (!engine_wire_reserve(w, len)) {
+		e->nomem = true;
+		return 0;
+	}
+	memcpy(w->out + w->out_len, buf, len);
+	w->out_len += len;
+	*n = len;
+	return 1;
+}
+
+static long
+wire_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+	(void)bio;
+	(void)num;
+	(void)ptr;
+	return cmd == BIO_CTRL_FLUSH;
+}
+
+BIO_METHOD *
+engine_wire_method(void)
+{
+	int index = BIO_get_new_index();
+	BIO_METHOD *m = index < 0 ? NULL : BIO_meth_new(index | BIO_TYPE_SOURCE_SINK, "wrapsock wire");
+
+	if (!m)
+		return NULL;
+	if (BIO_meth_set_read_ex(m, wire_read) && BIO_meth_set_write_ex(m, wire_write) && BIO_meth_set_ctrl(m, wire_ctrl))
+		return m;
+	BIO_meth_free(m);
+	return NULL;
+}
+
+/* ---- secrets and counts ---- */
 
 static int
 hex_digit(char c)
@@ -107,8 +222,8 @@ watch_record(struct engine *e, struct engine_direction *d, bool sent, const uint
 }
 
 /*
- * A record's header is shown before its messages, in both directions.  So after TLS 1.3's Finished and KeyUpdate, which are the last
- * records under their keys, the count starts again.
+ * A record's header is shown before its messages, in both directions.  So after TLS 1.3's Finished and KeyUpdate, which are the
+ * last records under their keys, the count starts again.
  */
 void
 engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *ssl, void *arg)

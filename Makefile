@@ -1,0 +1,191 @@
+# GNU make. `make` builds, `make help` lists what else there is.
+
+VERSION = 0.1.0
+PREFIX  = /usr/local
+DESTDIR =
+BUILD   = build
+CC      = gcc
+CFLAGS  = -O2 -g
+V       = 0
+
+ifeq ($(V),0)
+Q = @
+endif
+ifeq ($(CI),true)
+WERROR = -Werror
+endif
+
+# SANITIZE is what a variant adds to every compilation and link; sanitizers and _FORTIFY_SOURCE do not go together.
+SANITIZE =
+FORTIFY  = $(if $(SANITIZE),,-D_FORTIFY_SOURCE=3)
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual \
+	   -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough -Wredundant-decls $(WERROR)
+COMMON   = -std=gnu11 -D_GNU_SOURCE -DWRAPSOCK_VERSION='"$(VERSION)"' -fPIC -fvisibility=hidden -fstack-protector-strong -fexceptions -pthread \
+	   -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(WARNINGS) $(SANITIZE)
+LINK     = -pthread -Wl,-z,relro,-z,now,-z,nodelete $(SANITIZE) $(LDFLAGS)
+INCLUDES = -I. -Ipolicy -Ilib
+
+policy   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard policy/*.c)))
+lib      = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
+preload  = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard preload/*.c)))
+tools    = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tools/*.c)))
+units    = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*_test.c)))
+probes   = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/probes/*.c)))
+fuzzers  = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+scripts  = tools/wrapsock $(sort $(wildcard tools/*.sh tests/run tests/install-packages tests/*.sh)) .ci/run
+manuals  = $(sort $(wildcard policy/*.[1-9] lib/*.[1-9] preload/*.[1-9] tools/*.[1-9]))
+sources  = $(sort $(wildcard policy/*.[ch] lib/*.[ch] preload/*.[ch] tools/*.[ch] tests/*/*.[ch]))
+
+programs = $(BUILD)/libwrapsock.so $(BUILD)/libwrapsock-preload.so $(BUILD)/wrapsockctl
+prefix   = $(abspath $(BUILD))/prefix
+
+all: $(programs)	## build both libraries and wrapsockctl
+
+# Rooms. The preload object defines read, recv and their like itself: no fortified headers there, and no _FILE_OFFSET_BITS,
+# which would turn its fcntl into fcntl64.
+$(BUILD)/policy/%.o: policy/%.c Makefile
+	$(call compile,$(FORTIFY) -Wpedantic)
+$(BUILD)/lib/%.o: lib/%.c Makefile
+	$(call compile,$(FORTIFY) -Wpedantic)
+$(BUILD)/tools/%.o: tools/%.c Makefile
+	$(call compile,$(FORTIFY) -Wpedantic $(INCLUDES))
+$(BUILD)/preload/%.o: preload/%.c Makefile
+	$(call compile,-U_FORTIFY_SOURCE $(INCLUDES))
+
+define compile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC      $@")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(COMMON) $(1) -c -o $@ $<
+endef
+define link
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  LINK    $@")
+	$(Q)$(CC) $(CFLAGS) $(LINK) -o $@ $(filter %.o %.c %.a,$^) $(ARGS)
+endef
+
+$(BUILD)/libwrapsock.map: lib/symbols.list Makefile
+	@mkdir -p $(@D)
+	$(Q){ echo 'WRAPSOCK_1 {'; echo 'global:'; sed -n 's/^[a-z][A-Za-z0-9_]*$$/	&;/p' $<; echo 'local: *;'; echo '};'; } >$@
+# A named version node would stop the interposition.
+$(BUILD)/libwrapsock-preload.map: preload/calls.def Makefile
+	@mkdir -p $(@D)
+	$(Q){ echo '{'; echo 'global:'; sed -n 's/^CALL(\([A-Za-z0-9_]*\),.*/	\1;/p' $<; echo 'local: *;'; echo '};'; } >$@
+
+$(BUILD)/libwrapsock.so: ARGS = -shared -Wl,-soname,libwrapsock.so.1 -Wl,--version-script=$(BUILD)/libwrapsock.map -lssl -lcrypto
+$(BUILD)/libwrapsock.so: $(lib) $(BUILD)/libwrapsock.map
+	$(link)
+	$(Q)ln -sf libwrapsock.so $(BUILD)/libwrapsock.so.1
+# The launcher reads the version from the soname: nobody links this object.
+$(BUILD)/libwrapsock-preload.so: ARGS = -shared -Wl,-soname,libwrapsock-preload.so.$(VERSION) -Wl,--version-script=$(BUILD)/libwrapsock-preload.map
+$(BUILD)/libwrapsock-preload.so: $(preload) $(policy) $(BUILD)/lib/log.o $(BUILD)/libwrapsock-preload.map
+	$(link)
+$(BUILD)/wrapsockctl: ARGS = -pie
+$(BUILD)/wrapsockctl: $(tools) $(policy)
+	$(link)
+
+# Tests. A unit test takes from the archive what it calls: the rooms' own objects, linked statically.
+$(BUILD)/rooms.a: $(policy) $(lib)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+test-flags = $(COMMON) $(FORTIFY) $(INCLUDES) -MF $@.d
+$(BUILD)/unit/%: ARGS = $(test-flags) -lssl -lcrypto
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/rooms.a Makefile
+	$(link)
+$(BUILD)/probes/%: ARGS = $(test-flags)
+$(BUILD)/probes/%: tests/probes/%.c Makefile
+	$(link)
+$(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
+$(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
+	$(link)
+
+tested: $(programs) $(units) $(probes)
+fuzzers: $(fuzzers)
+staged:
+	$(Q)$(MAKE) --no-print-directory install PREFIX=$(prefix) DESTDIR= >/dev/null
+
+# Two of these may run at once in one checkout: building is done by one of them, the other waits.
+build-once = mkdir -p $(BUILD) && flock $(BUILD)/.lock $(MAKE) --no-print-directory
+asan = BUILD=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined -DWRAPSOCK_NO_DEEPBIND'
+tsan = BUILD=build/tsan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=thread -DWRAPSOCK_NO_DEEPBIND'
+fuzz = BUILD=build/fuzz CC=clang CFLAGS='-O1 -g' SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -DWRAPSOCK_NO_DEEPBIND'
+
+demo:	## show the main job in a minute: a plain server and a plain client, TLS between them
+	@tests/install-packages build demo
+	@$(build-once) all
+	@tools/demo.sh
+
+check:	## build, then run every test; T=stream_test.sh (or T=conn_test) for one
+	@tests/install-packages build check
+	@$(build-once) tested
+	@BUILD=$(BUILD) tests/run
+
+matrix:	## real programs, every row of the table
+	@tests/install-packages build check matrix
+	@$(build-once) tested
+	@BUILD=$(BUILD) MATRIX=full T=matrix_test.sh tests/run
+
+asan:	## the tests once more under the address and undefined-behaviour sanitizers
+	@$(build-once) $(asan) tested staged
+	@BUILD=build/asan tests/run
+
+tsan:	## unit tests under the thread sanitizer
+	@$(build-once) $(tsan) tested
+	@BUILD=build/tsan SUITE=unit tests/run
+
+valgrind:	## unit tests under valgrind
+	@$(build-once) tested
+	@BUILD=$(BUILD) SUITE=unit UNDER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite' tests/run
+
+FUZZ_SECONDS = 60
+fuzz:	## each fuzz target for FUZZ_SECONDS (60)
+	@$(build-once) $(fuzz) fuzzers
+	@BUILD=build/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) SUITE=fuzz tests/run
+
+lint:	## what compilers and checkers say: warnings of clang, cppcheck, clang-tidy, shellcheck, mandoc
+	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang WERROR=-Werror all
+	cppcheck -q --std=c11 --enable=warning,portability --inline-suppr --suppress=normalCheckLevelMaxBranches --error-exitcode=1 \
+		-D_GNU_SOURCE -D__x86_64__ $(INCLUDES) policy lib preload tools
+	clang-tidy --quiet --warnings-as-errors='*' --checks='-*,clang-analyzer-*,-clang-analyzer-security.insecureAPI.*,bugprone-infinite-loop,bugprone-sizeof-expression,bugprone-suspicious-string-compare,bugprone-misplaced-widening-cast,readability-inconsistent-declaration-parameter-name' \
+		$(filter policy/%.c lib/%.c tools/%.c,$(sources)) -- -std=gnu11 -D_GNU_SOURCE -DWRAPSOCK_VERSION='"$(VERSION)"' $(INCLUDES)
+	shellcheck $(scripts)
+	mandoc -Tlint -Wwarning $(manuals)
+
+fmt:	## format C sources
+	clang-format -i $(sources)
+
+abi: $(BUILD)/libwrapsock.so	## compare the library's interface with the last release's, lib/libwrapsock.abi
+	$(if $(wildcard lib/libwrapsock.abi),abidiff lib/libwrapsock.abi $<,abidw --out-file $(BUILD)/libwrapsock.abi $<)
+
+INSTALL = install
+to = $(DESTDIR)$(PREFIX)
+install: all	## install below PREFIX (/usr/local), staged below DESTDIR
+	$(INSTALL) -d $(to)/bin $(to)/lib/pkgconfig $(to)/include $(to)/share/doc/wrapsock/examples
+	$(INSTALL) -m 755 tools/wrapsock $(BUILD)/wrapsockctl $(to)/bin
+	$(INSTALL) -m 755 $(BUILD)/libwrapsock-preload.so $(to)/lib
+	$(INSTALL) -m 755 $(BUILD)/libwrapsock.so $(to)/lib/libwrapsock.so.1
+	ln -sf libwrapsock.so.1 $(to)/lib/libwrapsock.so
+	$(if $(wildcard lib/wrapsock.h),$(INSTALL) -m 644 lib/wrapsock.h $(to)/include)
+	sed 's|@PREFIX@|$(PREFIX)|;s|@VERSION@|$(VERSION)|' lib/wrapsock.pc.in >$(to)/lib/pkgconfig/wrapsock.pc
+	for page in $(manuals); do $(INSTALL) -D -m 644 -t $(to)/share/man/man$${page##*.} $$page; done
+	$(INSTALL) -m 644 $(wildcard policy/examples/*) $(to)/share/doc/wrapsock/examples
+
+uninstall:	## remove what install put there
+	rm -f $(addprefix $(to)/,bin/wrapsock bin/wrapsockctl lib/libwrapsock-preload.so lib/libwrapsock.so lib/libwrapsock.so.1 \
+		include/wrapsock.h lib/pkgconfig/wrapsock.pc)
+	for page in $(manuals); do rm -f $(to)/share/man/man$${page##*.}/$${page##*/}; done
+	rm -rf $(to)/share/doc/wrapsock
+
+dist:	## build/wrapsock-VERSION.tar.gz from what is committed
+	@mkdir -p $(BUILD)
+	git archive --prefix=wrapsock-$(VERSION)/ -o $(BUILD)/wrapsock-$(VERSION).tar.gz HEAD
+
+clean:	## remove everything built
+	rm -rf build
+
+help:	## this list
+	@sed -n 's/^\([a-z]*\):.*##/\1	/p' Makefile | expand -t 12
+
+.PHONY: all tested fuzzers staged demo check matrix asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(sort $(wildcard $(BUILD)/*/*.d))

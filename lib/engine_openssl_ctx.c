@@ -1,0 +1,805 @@
+/*
+ * engine_openssl_ctx.c - settings to an OpenSSL context.
+ *
+ * Every setting is made explicitly: a new context comes with whatever the host's openssl.cnf says for all of the system's programs.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <openssl/store.h>
+#include <openssl/ui.h>
+
+#include "engine.h"
+#include "engine_openssl.h"
+
+enum { FILE_LIMIT = 1 << 20, PASSWORD_MAX = 1024, TICKETS = 2 };
+
+static const char default_groups[] = "X25519:P-256:X448:P-521:P-384:ffdhe2048:ffdhe3072:ffdhe4096";
+static const char default_suites[] = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+/* Forward secrecy and AEAD: what can also be continued outside OpenSSL. */
+static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20";
+static const char legacy_ciphers[] = "DEFAULT";
+#define SIGALGS "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448:rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:" \
+	"rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+/* Not const: OpenSSL's macros would cast it away. */
+static char plain_sigalgs[] = SIGALGS;
+static char legacy_sigalgs[] = SIGALGS ":ECDSA+SHA224:RSA+SHA224:ECDSA+SHA1:RSA+SHA1";
+
+/* Where sentences go while a context is made. */
+struct report {
+	char *err, *warn;
+	size_t errsize, warnsize;
+};
+#define SAY(r, ...) engine_say((r)->err, (r)->errsize, __VA_ARGS__)
+
+static void
+remark(struct report *r, const char *key, const char *path, const char *what)
+{
+	size_t at = strlen(r->warn);
+
+	if (at < r->warnsize)
+		engine_say(r->warn + at, r->warnsize - at, "%s%s %s: %s", at ? "; " : "", key, path, what);
+}
+
+/* ---- files ---- */
+
+struct text {
+	char *bytes;
+	size_t len;
+};
+
+static void
+text_free(struct text *t)
+{
+	OPENSSL_clear_free(t->bytes, t->len + 1);
+	*t = (struct text){0};
+}
+
+/* secret: its mode matters. */
+static int
+text_check(int fd, const struct config *c, const char *key, const char *path, bool secret, struct report *r)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return SAY(r, "%s %s: %s", key, path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return SAY(r, "%s %s: is a directory, expected a file", key, path);
+	if (st.st_size > FILE_LIMIT)
+		return SAY(r, "%s %s: larger than 1 MiB", key, path);
+	if (!secret || !(st.st_mode & (S_IRGRP | S_IROTH)))
+		return 0;
+	if (c->strict_keys)
+		return SAY(r, "%s %s: readable by group or others (mode %03o), which strict_keys forbids; expected 600", key, path,
+			   (unsigned)st.st_mode & 0777);
+	remark(r, key, path, "a secret that group or others can read, expected mode 600");
+	return 0;
+}
+
+static int
+text_read(struct text *t, const char *key, const char *path, int fd, struct report *r)
+{
+	ssize_t n;
+
+	t->bytes = OPENSSL_zalloc(FILE_LIMIT + 1);
+	t->len = 0;
+	if (!t->bytes)
+		return SAY(r, "out of memory");
+	while (t->len < FILE_LIMIT && (n = read(fd, t->bytes + t->len, FILE_LIMIT - t->len)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return SAY(r, "%s %s: %s", key, path, strerror(errno));
+		t->len += (size_t)n;
+	}
+	return t->len > 0 ? 0 : SAY(r, "%s %s: the file is empty", key, path);
+}
+
+static bool
+has_certificate(const struct text *t)
+{
+	return strstr(t->bytes, "-----BEGIN CERTIFICATE-----") || strstr(t->bytes, "-----BEGIN TRUSTED CERTIFICATE-----")
+		|| strstr(t->bytes, "-----BEGIN X509 CERTIFICATE-----");
+}
+
+static bool
+has_key(const struct text *t)
+{
+	return strstr(t->bytes, "PRIVATE KEY-----") != NULL;
+}
+
+/* key: 'the policy key that names the path', for the sentence. */
+static int
+text_load(struct text *t, const struct config *c, const char *key, const char *path, bool secret, struct report *r)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), ret;
+
+	*t = (struct text){0};
+	if (fd < 0)
+		return SAY(r, "%s %s: %s", key, path, strerror(errno));
+	ret = text_check(fd, c, key, path, secret, r);
+	if (ret == 0)
+		ret = text_read(t, key, path, fd, r);
+	close(fd);
+	if (ret < 0)
+		text_free(t);
+	return ret;
+}
+
+/* ---- certificate and key ---- */
+
+struct password {
+	char bytes[PASSWORD_MAX];
+	size_t len;
+	bool given, asked;
+};
+
+static int
+password_load(struct password *p, const struct config *c, struct report *r)
+{
+	struct text t;
+
+	memset(p, 0, sizeof(*p));
+	if (!c->password_file)
+		return 0;
+	if (text_load(&t, c, "password_file", c->password_file, true, r) < 0)
+		return -1;
+	p->len = strcspn(t.bytes, "\r\n");
+	p->given = true;
+	if (p->len < sizeof(p->bytes))
+		memcpy(p->bytes, t.bytes, p->len);
+	text_free(&t);
+	if (p->len >= sizeof(p->bytes))
+		return SAY(r, "password_file %s: its first line is longer than %d bytes", c->password_file, PASSWORD_MAX - 1);
+	return 0;
+}
+
+/* Never asks a terminal. */
+static int
+password_answer(char *buf, int size, int rwflag, void *arg)
+{
+	struct password *p = arg;
+
+	(void)rwflag;
+	if (p)
+		p->asked = true;
+	if (!p || !p->given || size < 0 || p->len > (size_t)size)
+		return -1;
+	memcpy(buf, p->bytes, p->len);
+	return (int)p->len;
+}
+
+static int
+say_locked(const struct config *c, const struct password *p, const char *key, const char *path, struct report *r)
+{
+	if (p->asked && !p->given)
+		return SAY(r, "%s %s: the private key is encrypted, expected password_file to open it", key, path);
+	if (p->asked)
+		return SAY(r, "%s %s: password_file %s does not open the private key", key, path, c->password_file);
+	return SAY(r, "%s %s: the private key cannot be read: %s", key, path, engine_queue_reason());
+}
+
+/* "scheme:..." but not a path. */
+static bool
+is_store_uri(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+
+	return n >= 2 && s[n] == ':';
+}
+
+static int
+use_certificate(SSL_CTX *ctx, X509 *x, const char *path, struct report *r)
+{
+	if (SSL_CTX_use_certificate(ctx, x))
+		return 0;
+	return SAY(r, "certfile %s: OpenSSL refuses the certificate: %s", path, engine_queue_reason());
+}
+
+static X509 *
+next_certificate(BIO *mem)
+{
+	X509 *x = X509_new_ex(engine_lib(), NULL);
+
+	if (x && PEM_read_bio_X509_AUX(mem, &x, password_answer, NULL))
+		return x;
+	X509_free(x);
+	return NULL;
+}
+
+static int
+read_chain(SSL_CTX *ctx, BIO *mem, const char *path, struct report *r)
+{
+	X509 *x = next_certificate(mem);
+	int ret;
+
+	if (!x)
+		return SAY(r, "certfile %s: the certificate cannot be read: %s", path, engine_queue_reason());
+	ret = use_certificate(ctx, x, path, r);
+	X509_free(x);
+	SSL_CTX_clear_chain_certs(ctx);
+	while (ret == 0 && (x = next_certificate(mem)) != NULL)
+		if (!SSL_CTX_add0_chain_cert(ctx, x)) {
+			X509_free(x);
+			ret = SAY(r, "certfile %s: OpenSSL refuses a certificate of the chain: %s", path, engine_queue_reason());
+		}
+	if (ret == 0 && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		ret = SAY(r, "certfile %s: a certificate of the chain cannot be read: %s", path, engine_queue_reason());
+	ERR_clear_error();
+	return ret;
+}
+
+static int
+load_certificate_file(SSL_CTX *ctx, const struct config *c, struct report *r)
+{
+	struct text t;
+	BIO *mem;
+	int ret;
+
+	if (text_load(&t, c, "certfile", c->certfile, false, r) < 0)
+		return -1;
+	if (!has_certificate(&t)) {
+		ret = SAY(r, "certfile %s: holds %s, expected PEM (-----BEGIN CERTIFICATE-----)%s", c->certfile,
+			  has_key(&t) ? "a private key and no certificate" : "no certificate",
+			  has_key(&t) && c->keyfile ? ": swapped with keyfile?" : "");
+	} else {
+		mem = BIO_new_mem_buf(t.bytes, (int)t.len);
+		ret = mem ? read_chain(ctx, mem, c->certfile, r) : SAY(r, "out of memory");
+		BIO_free(mem);
+	}
+	text_free(&t);
+	return ret;
+}
+
+static int
+use_key(SSL_CTX *ctx, const struct config *c, EVP_PKEY *pkey, const char *key, const char *path, struct report *r)
+{
+	const X509 *x = SSL_CTX_get0_certificate(ctx);
+
+	if (x && !X509_check_private_key(x, pkey))
+		return SAY(r, "%s %s: the private key does not belong to the certificate, expected the key of %s", key, path,
+			   c->certfile);
+	if (SSL_CTX_use_PrivateKey(ctx, pkey))
+		return 0;
+	return SAY(r, "%s %s: OpenSSL refuses the private key: %s", key, path, engine_queue_reason());
+}
+
+static int
+load_key_file(SSL_CTX *ctx, const struct config *c, struct password *pw, const char *key, const char *path, struct report *r)
+{
+	EVP_PKEY *pkey = NULL;
+	struct text t;
+	BIO *mem;
+	int ret;
+
+	if (text_load(&t, c, key, path, true, r) < 0)
+		return -1;
+	mem = has_key(&t) ? BIO_new_mem_buf(t.bytes, (int)t.len) : NULL;
+	if (mem)
+		pkey = PEM_read_bio_PrivateKey_ex(mem, NULL, password_answer, pw, engine_lib(), NULL);
+	if (pkey)
+		ret = use_key(ctx, c, pkey, key, path, r);
+	else if (mem)
+		ret = say_locked(c, pw, key, path, r);
+	else if (has_certificate(&t) && c->keyfile)
+		ret = SAY(r, "%s %s: holds a certificate and no private key, expected the key: swapped with certfile?", key, path);
+	else
+		ret = SAY(r, "%s %s: holds no private key, expected PEM (-----BEGIN PRIVATE KEY-----)%s", key, path,
+			  c->keyfile ? "" : " there, or keyfile to name it");
+	EVP_PKEY_free(pkey);
+	BIO_free(mem);
+	text_free(&t);
+	return ret;
+}
+
+/* What a store URI gives: the first certificate is ours, the others are its chain. */
+struct found {
+	EVP_PKEY *pkey;
+	X509 *cert;
+	STACK_OF(X509) *chain;
+};
+
+static void
+found_free(struct found *f)
+{
+	EVP_PKEY_free(f->pkey);
+	X509_free(f->cert);
+	sk_X509_pop_free(f->chain, X509_free);
+}
+
+static bool
+found_add(struct found *f, OSSL_STORE_INFO *info)
+{
+	X509 *x;
+
+	if (OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY && !f->pkey)
+		f->pkey = OSSL_STORE_INFO_get1_PKEY(info);
+	if (OSSL_STORE_INFO_get_type(info) != OSSL_STORE_INFO_CERT)
+		return true;
+	x = OSSL_STORE_INFO_get1_CERT(info);
+	if (!f->cert) {
+		f->cert = x;
+		return x != NULL;
+	}
+	if (!f->chain)
+		f->chain = sk_X509_new_null();
+	if (f->chain && x && sk_X509_push(f->chain, x))
+		return true;
+	X509_free(x);
+	return false;
+}
+
+static int
+store_load(struct found *f, const char *uri, struct password *pw, const char *key, struct report *r)
+{
+	UI_METHOD *ui = UI_UTIL_wrap_read_pem_callback(password_answer, 0);
+	char scheme[32];
+	OSSL_STORE_CTX *store;
+	bool ok = true;
+
+	snprintf(scheme, sizeof(scheme), "%.*s", (int)strcspn(uri, ":"), uri);
+	if (strcmp(scheme, "file") != 0)
+		OSSL_PROVIDER_try_load(engine_lib(), scheme, 1);	/* a token's provider is named after its URIs */
+	store = ui ? OSSL_STORE_open_ex(uri, engine_lib(), NULL, ui, pw, NULL, NULL, NULL) : NULL;
+	while (store && ok && !OSSL_STORE_eof(store)) {
+		OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+		ok = info ? found_add(f, info) : OSSL_STORE_eof(store) || !OSSL_STORE_error(store);	/* the end is an error too */
+		OSSL_STORE_INFO_free(info);
+	}
+	ok = store && ok;
+	if (!ok)
+		SAY(r, "%s %s: the store cannot be read: %s", key, uri, engine_queue_reason());
+	OSSL_STORE_close(store);
+	UI_destroy_method(ui);
+	return ok ? 0 : -1;
+}
+
+static int
+load_certificate_uri(SSL_CTX *ctx, const struct config *c, struct password *pw, struct report *r)
+{
+	struct found f = {0};
+	int ret = store_load(&f, c->certfile, pw, "certfile", r);
+
+	if (ret == 0 && !f.cert)
+		ret = SAY(r, "certfile %s: the store holds no certificate there", c->certfile);
+	if (ret == 0)
+		ret = use_certificate(ctx, f.cert, c->certfile, r);
+	if (ret == 0 && f.chain && !SSL_CTX_set1_chain(ctx, f.chain))
+		ret = SAY(r, "certfile %s: OpenSSL refuses the chain: %s", c->certfile, engine_queue_reason());
+	found_free(&f);
+	return ret;
+}
+
+static int
+load_key_uri(SSL_CTX *ctx, const struct config *c, struct password *pw, const char *key, const char *uri, struct report *r)
+{
+	struct found f = {0};
+	int ret = store_load(&f, uri, pw, key, r);
+
+	if (pw->asked && !f.pkey)
+		ret = say_locked(c, pw, key, uri, r);
+	else if (ret == 0 && !f.pkey)
+		ret = SAY(r, "%s %s: the store holds no private key there", key, uri);
+	if (ret == 0)
+		ret = use_key(ctx, c, f.pkey, key, uri, r);
+	found_free(&f);
+	return ret;
+}
+
+static int
+load_credentials(SSL_CTX *ctx, const struct config *c, struct report *r)
+{
+	const char *key = c->keyfile ? "keyfile" : "certfile", *path = c->keyfile ? c->keyfile : c->certfile;
+	struct password pw;
+	int ret;
+
+	if (!c->certfile)
+		return 0;
+	if (password_load(&pw, c, r) < 0)
+		return -1;
+	ret = is_store_uri(c->certfile) ? load_certificate_uri(ctx, c, &pw, r) : load_certificate_file(ctx, c, r);
+	if (ret == 0)
+		ret = is_store_uri(path) ? load_key_uri(ctx, c, &pw, key, path, r) : load_key_file(ctx, c, &pw, key, path, r);
+	OPENSSL_cleanse(&pw, sizeof(pw));
+	return ret;
+}
+
+/* ---- settings ---- */
+
+static const struct option {
+	const char *name;
+	uint64_t bits;
+} options[] = {
+	{"OP_ALL", SSL_OP_ALL & ~SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS},
+	{"OP_NO_SSLv2", 0},
+	{"OP_NO_SSLv3", SSL_OP_NO_SSLv3},
+	{"OP_NO_TLSv1", SSL_OP_NO_TLSv1},
+	{"OP_NO_TLSv1_1", SSL_OP_NO_TLSv1_1},
+	{"OP_NO_TLSv1_2", SSL_OP_NO_TLSv1_2},
+	{"OP_NO_TLSv1_3", SSL_OP_NO_TLSv1_3},
+	{"OP_NO_TICKET", SSL_OP_NO_TICKET},
+	{"OP_NO_COMPRESSION", SSL_OP_NO_COMPRESSION},
+	{"OP_NO_RENEGOTIATION", SSL_OP_NO_RENEGOTIATION},
+	{"OP_CIPHER_SERVER_PREFERENCE", SSL_OP_CIPHER_SERVER_PREFERENCE},
+	{"OP_SINGLE_DH_USE", SSL_OP_SINGLE_DH_USE},
+	{"OP_SINGLE_ECDH_USE", SSL_OP_SINGLE_ECDH_USE},
+	{"OP_ENABLE_MIDDLEBOX_COMPAT", SSL_OP_ENABLE_MIDDLEBOX_COMPAT},
+	{"OP_PRIORITIZE_CHACHA", SSL_OP_PRIORITIZE_CHACHA},
+	{"OP_LEGACY_SERVER_CONNECT", SSL_OP_LEGACY_SERVER_CONNECT},
+};
+enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
+
+static const uint64_t always_on = SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_SSLv3;
+
+/* The next element of a comma-separated list, blanks trimmed; NULL at the end. */
+static const char *
+list_next(const char **list, size_t *len)
+{
+	const char *s = *list + strspn(*list, " ,");
+
+	*len = strcspn(s, ",");
+	*list = s + *len;
+	while (*len > 0 && s[*len - 1] == ' ')
+		(*len)--;
+	return *len > 0 ? s : NULL;
+}
+
+static int
+say_unknown_option(const char *name, size_t len, struct report *r)
+{
+	char known[512] = "";
+
+	for (size_t i = 0; i < NOPTIONS; i++) {
+		size_t at = strlen(known);
+
+		engine_say(known + at, sizeof(known) - at, "%s%s", at ? ", " : "", options[i].name);
+	}
+	return SAY(r, "options: unknown name %.*s, expected some of %s", (int)len, name, known);
+}
+
+static int
+set_options(SSL_CTX *ctx, const struct config *c, struct report *r)
+{
+	uint64_t bits = (SSL_OP_ALL & ~SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS) | SSL_OP_CIPHER_SERVER_PREFERENCE
+		| SSL_OP_ENABLE_MIDDLEBOX_COMPAT | always_on;
+	const char *list = c->options ? c->options : "", *name;
+	size_t len, i;
+
+	while ((name = list_next(&list, &len)) != NULL) {
+		for (i = 0; i < NOPTIONS; i++)
+			if (strlen(options[i].name) == len && strncasecmp(options[i].name, name, len) == 0)
+				break;
+		if (i == NOPTIONS)
+			return say_unknown_option(name, len, r);
+		bits |= options[i].bits;
+	}
+	SSL_CTX_clear_options(ctx, SSL_CTX_get_options(ctx));
+	SSL_CTX_set_options(ctx, bits);
+	return 0;
+}
+
+/* OpenSSL drops names that it does not know without a word. */
+static int
+check_suites(SSL_CTX *ctx, const char *suites, struct report *r)
+{
+	STACK_OF(SSL_CIPHER) *have = SSL_CTX_get_ciphers(ctx);
+
+	for (const char *s = suites; *s;) {
+		size_t len = strcspn(s, ":");
+		int i;
+
+		for (i = 0; i < sk_SSL_CIPHER_num(have); i++) {
+			const char *name = SSL_CIPHER_standard_name(sk_SSL_CIPHER_value(have, i));
+
+			if (name && strlen(name) == len && strncmp(name, s, len) == 0)
+				break;
+		}
+		if (i == sk_SSL_CIPHER_num(have))
+			return SAY(r, "ciphersuites: unknown suite %.*s, expected names such as %s", (int)len, s, default_suites);
+		s += len + (s[len] == ':');
+	}
+	return 0;
+}
+
+/* "A, B" as OpenSSL wants it: "A:B". The caller frees. */
+static char *
+colon_list(const char *list)
+{
+	char *out = calloc(1, strlen(list) + 1), *at = out;
+
+	if (!out)
+		return NULL;
+	for (const char *s = list; *s; s++) {
+		bool gap = *s == ',' || *s == ' ' || *s == ':';
+
+		if (!gap)
+			*at++ = *s;
+		else if (at > out && at[-1] != ':')
+			*at++ = ':';
+	}
+	if (at > out && at[-1] == ':')
+		at[-1] = '\0';
+	return out;
+}
+
+static int
+set_suites(SSL_CTX *ctx, const struct config *c, struct report *r)
+{
+	char *suites = colon_list(c->ciphersuites ? c->ciphersuites : default_suites);
+	int ret = -1;
+
+	if (!suites)
+		return SAY(r, "out of memory");
+	if (SSL_CTX_set_ciphersuites(ctx, suites))
+		ret = check_suites(ctx, suites, r);
+	else
+		SAY(r, "ciphersuites = %s: %s", suites, engine_queue_reason());
+	free(suites);
+	return ret;
+}
+
+static int
+set_ciphers(SSL_CTX *ctx, const struct config *c, bool legacy, struct report *r)
+{
+	const char *wanted = c->ciphers ? c->ciphers : legacy ? legacy_ciphers : default_ciphers;
+	const char *unless = c->insecure ? "" : ":!aNULL:!eNULL";
+	size_t size = strlen(wanted) + strlen(unless) + 1;
+	char *list = malloc(size);
+	int ret = 0;
+
+	if (!list)
+		return SAY(r, "out of memory");
+	snprintf(list, size, "%s%s", wanted, unless);
+	if (!SSL_CTX_set_cipher_list(ctx, list))
+		ret = SAY(r, "ciphers = %s: %s", wanted, engine_queue_reason());
+	free(list);
+	return ret;
+}
+
+static int
+set_groups(SSL_CTX *ctx, const struct config *c, struct report *r)
+{
+	char *list = colon_list(c->groups ? c->groups : default_groups);
+	int ret = 0;
+
+	if (!list)
+		return SAY(r, "out of memory");
+	if (!SSL_CTX_set1_groups_list(ctx, list))
+		ret = SAY(r, "groups = %s: OpenSSL does not know them all, expected names such as %s", list, default_groups);
+	free(list);
+	return ret;
+}
+
+static int
+set_algorithms(SSL_CTX *ctx, const struct config *c, struct report *r)
+{
+	bool legacy = c->insecure && c->minimum_version < TLS1_2_VERSION;
+	char *sigalgs = legacy ? legacy_sigalgs : plain_sigalgs;
+	int floor = c->minimum_version ? c->minimum_version : c->insecure ? 0 : TLS1_2_VERSION;
+
+	SSL_CTX_set_security_level(ctx, legacy ? 0 : 2);
+	if (!SSL_CTX_set_min_proto_version(ctx, floor) || !SSL_CTX_set_max_proto_version(ctx, c->maximum_version))
+		return SAY(r, "minimum_version, maximum_version: OpenSSL does not know them: %s", engine_queue_reason());
+	if (set_suites(ctx, c, r) < 0 || set_ciphers(ctx, c, legacy, r) < 0 || set_groups(ctx, c, r) < 0)
+		return -1;
+	if (!SSL_CTX_set1_sigalgs_list(ctx, sigalgs) || !SSL_CTX_set1_client_sigalgs_list(ctx, sigalgs))
+		return SAY(r, "signature algorithms: %s", engine_queue_reason());
+	return 0;
+}
+
+/* The server's preference decides; a client without a common protocol goes on without (as Python's ssl does). */
+static int
+choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *arg)
+{
+	struct engine_ctx *ctx = arg;
+	unsigned char *chosen = NULL;
+
+	(void)ssl;
+	if (inlen == 0 || SSL_select_next_proto(&chosen, outlen, ctx->alpn, ctx->alpn_len, in, inlen) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_NOACK;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int
+set_alpn(struct engine_ctx *ctx, const struct config *c, struct report *r)
+{
+	const char *list = c->alpn_protocols ? c->alpn_protocols : "", *name;
+	size_t len;
+
+	ctx->alpn = calloc(1, strlen(list) + 2);
+	if (!ctx->alpn)
+		return SAY(r, "out of memory");
+	while ((name = list_next(&list, &len)) != NULL) {
+		if (len > 255)
+			return SAY(r, "alpn_protocols: a name is longer than 255 bytes");
+		ctx->alpn[ctx->alpn_len++] = (unsigned char)len;
+		memcpy(ctx->alpn + ctx->alpn_len, name, len);
+		ctx->alpn_len += (unsigned)len;
+	}
+	if (ctx->alpn_len == 0)
+		return 0;
+	if (c->role == CONFIG_SERVER)
+		SSL_CTX_set_alpn_select_cb(ctx->ssl, choose_alpn, ctx);
+	else if (SSL_CTX_set_alpn_protos(ctx->ssl, ctx->alpn, ctx->alpn_len) != 0)
+		return SAY(r, "out of memory");
+	return 0;
+}
+
+static int
+run_command(SSL_CONF_CTX *cctx, const struct config_command *cmd, struct report *r)
+{
+	int ret = SSL_CONF_cmd(cctx, cmd->name, cmd->value);
+
+	if (ret == -2)
+		return SAY(r, "openssl.%s: OpenSSL knows no such command for this role", cmd->name);
+	if (ret <= 0)
+		return SAY(r, "openssl.%s = %s: OpenSSL refuses the value: %s", cmd->name, cmd->value, engine_queue_reason());
+	return 0;
+}
+
+static int
+run_commands(SSL_CTX *ctx, const struct config *c, struct report *r)
+{
+	SSL_CONF_CTX *cctx = SSL_CONF_CTX_new();
+	int ret = 0;
+
+	if (!cctx)
+		return SAY(r, "out of memory");
+	SSL_CONF_CTX_set_flags(cctx, SSL_CONF_FLAG_FILE | SSL_CONF_FLAG_CERTIFICATE
+			       | (c->role == CONFIG_SERVER ? SSL_CONF_FLAG_SERVER : SSL_CONF_FLAG_CLIENT));
+	SSL_CONF_CTX_set_ssl_ctx(cctx, ctx);
+	for (size_t i = 0; i < c->ncommands && ret == 0; i++)
+		ret = run_command(cctx, &c->commands[i], r);
+	if (ret == 0 && !SSL_CONF_CTX_finish(cctx))
+		ret = SAY(r, "openssl.*: %s", engine_queue_reason());
+	SSL_CONF_CTX_free(cctx);
+	return ret;
+}
+
+/* ---- after all of them: what may not have been lowered ---- */
+
+static bool
+has_weak_cipher(SSL_CTX *ctx)
+{
+	STACK_OF(SSL_CIPHER) *have = SSL_CTX_get_ciphers(ctx);
+
+	for (int i = 0; i < sk_SSL_CIPHER_num(have); i++) {
+		const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(have, i);
+
+		if (SSL_CIPHER_get_auth_nid(cipher) == NID_auth_null || SSL_CIPHER_get_cipher_nid(cipher) == NID_undef)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_version(SSL_CTX *ctx)
+{
+	static const uint64_t off[] = {SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3};
+	int min = (int)SSL_CTX_get_min_proto_version(ctx), max = (int)SSL_CTX_get_max_proto_version(ctx);
+
+	for (int i = 0; i < 4; i++)
+		if (TLS1_VERSION + i >= min && (max == 0 || TLS1_VERSION + i <= max) && !(SSL_CTX_get_options(ctx) & off[i]))
+			return true;
+	return false;
+}
+
+static int
+check_strength(SSL_CTX *ctx, const struct config *c, struct report *r)
+{
+	if (!c->insecure && SSL_CTX_get_min_proto_version(ctx) < TLS1_2_VERSION)
+		return SAY(r, "minimum_version: an openssl.* command lowers it below TLSv1.2, which needs insecure = yes");
+	if (SSL_CTX_get_verify_mode(ctx) != engine_verify_mode(c))
+		return SAY(r, "cert_reqs: an openssl.* command changes the verification, which only cert_reqs may");
+	if (!c->insecure && has_weak_cipher(ctx))
+		return SAY(r, "ciphers: suites without authentication or encryption need insecure = yes");
+	if (!c->insecure && SSL_CTX_get_security_level(ctx) < 1)
+		return SAY(r, "ciphers: security level 0 needs insecure = yes");
+	if (!has_version(ctx))
+		return SAY(r, "options: no TLS version is left between minimum_version and maximum_version");
+	SSL_CTX_clear_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION);
+	SSL_CTX_set_options(ctx, always_on);
+	return 0;
+}
+
+static void
+set_manners(struct engine_ctx *ctx)
+{
+	SSL_CTX *ssl = ctx->ssl;
+
+	SSL_CTX_clear_mode(ssl, ~0L);
+	SSL_CTX_set_mode(ssl, SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(ssl, 0);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_dh_auto(ssl, 1);
+	SSL_CTX_set_block_padding(ssl, 0);
+	SSL_CTX_set_num_tickets(ssl, TICKETS);
+	SSL_CTX_set_default_passwd_cb(ssl, password_answer);	/* refuses: there is no user data */
+	SSL_CTX_set_keylog_callback(ssl, engine_keylog);
+	SSL_CTX_set_msg_callback(ssl, engine_watch);
+}
+
+static int
+fill(struct engine_ctx *ctx, const struct config *c, struct report *r)
+{
+	unsigned char id[SSL_MAX_SID_CTX_LENGTH];
+
+	set_manners(ctx);
+	if (RAND_bytes_ex(engine_lib(), id, sizeof(id), 0) <= 0 || !SSL_CTX_set_session_id_context(ctx->ssl, id, sizeof(id)))
+		return SAY(r, "random numbers: %s", engine_queue_reason());
+	if (set_algorithms(ctx->ssl, c, r) < 0 || set_options(ctx->ssl, c, r) < 0)
+		return -1;
+	if (engine_load_trust(ctx->ssl, c, r->err, r->errsize) < 0 || load_credentials(ctx->ssl, c, r) < 0)
+		return -1;
+	engine_set_verify(ctx->ssl, c);
+	if (set_alpn(ctx, c, r) < 0 || run_commands(ctx->ssl, c, r) < 0 || check_strength(ctx->ssl, c, r) < 0)
+		return -1;
+	/* None at the handshake's end: they go with the first data (issue_tickets). */
+	ctx->tickets = SSL_CTX_get_options(ctx->ssl) & SSL_OP_NO_TICKET ? 0 : SSL_CTX_get_num_tickets(ctx->ssl);
+	SSL_CTX_set_num_tickets(ctx->ssl, 0);
+	return 0;
+}
+
+void *
+engine_ctx_new(const struct config *c, char *err, size_t errsize, char *warn, size_t warnsize)
+{
+	struct report r = {.err = err, .warn = warn, .errsize = errsize, .warnsize = warnsize};
+	struct engine_ctx *ctx;
+	struct engine_guard g;
+
+	if (errsize > 0)
+		err[0] = '\0';
+	if (warnsize > 0)
+		warn[0] = '\0';
+	if (!engine_lib()) {
+		engine_say(err, errsize, "OpenSSL cannot be used: it could not be started, or the process has shut it down");
+		return NULL;
+	}
+	ctx = calloc(1, sizeof(*ctx));
+	if (!ctx) {
+		engine_say(err, errsize, "out of memory");
+		return NULL;
+	}
+	engine_guard_enter(&g);
+	ctx->ssl = SSL_CTX_new_ex(engine_lib(), NULL, c->role == CONFIG_SERVER ? TLS_server_method() : TLS_client_method());
+	ERR_clear_error();	/* what the host's openssl.cnf could not do to it */
+	if (!ctx->ssl)
+		engine_say(err, errsize, "out of memory");
+	if (!ctx->ssl || fill(ctx, c, &r) < 0) {
+		engine_ctx_free(ctx);
+		ctx = NULL;
+	}
+	engine_guard_leave(&g);
+	return ctx;
+}
+
+void
+engine_ctx_free(void *arg)
+{
+	struct engine_ctx *ctx = arg;
+	struct engine_guard g;
+
+	if (!ctx)
+		return;
+	if (engine_alive()) {
+		engine_guard_enter(&g);
+		SSL_CTX_free(ctx->ssl);
+		engine_guard_leave(&g);
+	}
+	free(ctx->alpn);
+	free(ctx);
+}

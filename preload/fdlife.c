@@ -1,0 +1,145 @@
+/* fdlife.c - numbers given out, doubled and taken back. */
+#include "fdlife.h"
+#include "sock.h"
+
+#include <linux/close_range.h>
+
+#include <limits.h>
+#include <stdlib.h>
+
+EXPORT int
+close(int fd)
+{
+	if (!fdtab_ours(fd))
+		return real.close(fd);
+	int saved = errno;
+
+	fdtab_close(fd);
+	errno = saved;
+	return real.close(fd);
+}
+
+struct range {
+	unsigned first, last;
+	bool cloexec;
+};
+
+static void
+close_one(int fd, struct sock *s, void *arg)
+{
+	const struct range *r = arg;
+
+	(void)s;
+	if ((unsigned)fd < r->first || (unsigned)fd > r->last)
+		return;
+	if (r->cloexec)
+		fdtab_set_cloexec(fd, true);
+	else
+		fdtab_close(fd);
+}
+
+EXPORT int
+close_range(unsigned first, unsigned last, int flags)
+{
+	struct range r = { first, last, flags & CLOSE_RANGE_CLOEXEC };
+	int saved = errno;
+
+	if (first <= last)
+		fdtab_each(close_one, &r);
+	errno = saved;
+	return real.close_range(first, last, flags);
+}
+
+EXPORT void
+closefrom(int first)
+{
+	struct range r = { first < 0 ? 0 : (unsigned)first, UINT_MAX, false };
+	int saved = errno;
+
+	fdtab_each(close_one, &r);
+	errno = saved;
+	real.closefrom(first);
+}
+
+/* newfd is another name of oldfd's socket. The wire stays close-on-exec in the kernel; the program's wish is kept in the table. */
+static int
+doubled(struct sock *s, int newfd, bool cloexec)
+{
+	if (newfd < 0)
+		return newfd;
+	if (s->phase == SOCK_WRAPPED)
+		real.fcntl(newfd, F_SETFD, FD_CLOEXEC);
+	if (fdtab_bind(newfd, s, cloexec))
+		return newfd;
+	if (s->phase != SOCK_WRAPPED)
+		return newfd;
+	log_line(LOG_LEVEL_ERROR, "descriptor %d is beyond the table of %u: refused with EMFILE", newfd, fdtab_size);
+	real.close(newfd);
+	return (int)answer(-EMFILE);
+}
+
+EXPORT int
+dup(int fd)
+{
+	if (!fdtab_ours(fd)) {
+		int n = real.dup(fd);
+
+		fdtab_forget(n);
+		return n;
+	}
+	HOLD s = fdtab_hold(fd);
+
+	if (!s)
+		return real.dup(fd);
+	if (sock_foreign(s))
+		return real.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return doubled(s, s->phase == SOCK_WRAPPED ? real.fcntl(fd, F_DUPFD_CLOEXEC, 0) : real.dup(fd), false);
+}
+
+static int
+dup_onto(int fd, int newfd, int flags, bool two)
+{
+	HOLD s = fdtab_ours(fd) ? fdtab_hold(fd) : NULL;
+
+	if (fd == newfd)
+		return two ? real.dup2(fd, newfd) : real.dup3(fd, newfd, flags);
+	if (s && s->phase == SOCK_WRAPPED && sock_foreign(s))
+		return real.dup3(fd, newfd, O_CLOEXEC);
+	if (s && s->phase == SOCK_WRAPPED && newfd >= 0 && newfd <= 2) {
+		log_line(LOG_LEVEL_WARN, "a wrapped connection cannot become descriptor %d: EACCES; cure: route = relay", newfd);
+		return (int)answer(-EACCES);
+	}
+	if (fdtab_ours(newfd) && real.fcntl(fd, F_GETFD) >= 0) {
+		int saved = errno;
+
+		fdtab_close(newfd);
+		errno = saved;
+	}
+	if (!s)
+		return two ? real.dup2(fd, newfd) : real.dup3(fd, newfd, flags);
+	return doubled(s, s->phase == SOCK_WRAPPED ? real.dup3(fd, newfd, O_CLOEXEC) : real.dup3(fd, newfd, flags), flags & O_CLOEXEC);
+}
+
+EXPORT int
+dup2(int fd, int newfd)
+{
+	if (!fdtab_ours(fd) && !fdtab_ours(newfd))
+		return real.dup2(fd, newfd);
+	return dup_onto(fd, newfd, 0, true);
+}
+
+EXPORT int
+dup3(int fd, int newfd, int flags)
+{
+	if (!fdtab_ours(fd) && !fdtab_ours(newfd))
+		return real.dup3(fd, newfd, flags);
+	return dup_onto(fd, newfd, flags, false);
+}
+
+int
+fdlife_dupfd(struct sock *s, int fd, int least, bool cloexec)
+{
+	if (sock_foreign(s))
+		return real.fcntl(fd, F_DUPFD_CLOEXEC, least);
+	return doubled(s, real.fcntl(fd, s->phase == SOCK_WRAPPED || cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, least), cloexec);
+}

@@ -1,0 +1,440 @@
+/* peer.c - the calls that make and name connections: where policy is asked. */
+#include "sock.h"
+
+#include <sys/single_threaded.h>
+#include <sys/syscall.h>
+
+#include <dirent.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+/* Ports that this process listens on, for the connect that could never succeed. */
+#define PORTS 64
+static _Atomic uint32_t listening[PORTS];	/* pid in the high half would not fit: the pid's low bits and the port */
+
+static uint32_t
+port_key(const struct sockaddr *addr)
+{
+	uint16_t port = addr->sa_family == AF_INET ? ((const struct sockaddr_in *)(const void *)addr)->sin_port :
+						      ((const struct sockaddr_in6 *)(const void *)addr)->sin6_port;
+
+	return (uint32_t)getpid() << 16 | ntohs(port);
+}
+
+static bool
+inet(const struct sockaddr *addr, socklen_t len)
+{
+	return addr && ((len >= sizeof(struct sockaddr_in) && addr->sa_family == AF_INET) ||
+			(len >= 24 /* without scope: RFC 2133 */ && addr->sa_family == AF_INET6));
+}
+
+static int
+option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof value;
+
+	return real.getsockopt(fd, level, name, &value, &len) < 0 ? -1 : value;
+}
+
+bool
+sock_tcp(int fd)
+{
+	int saved = errno, domain = option(fd, SOL_SOCKET, SO_DOMAIN), protocol = option(fd, SOL_SOCKET, SO_PROTOCOL);
+	bool tcp = (domain == AF_INET || domain == AF_INET6) && option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM &&
+		   (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+
+	errno = saved;
+	return tcp;
+}
+
+bool
+sock_nonblocking(int fd)
+{
+	int flags = real.fcntl(fd, F_GETFL);
+
+	return flags >= 0 && flags & O_NONBLOCK;
+}
+
+static void
+inherit_timeout(struct conn *conn, int fd, int name)
+{
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof tv;
+
+	if (real.getsockopt(fd, SOL_SOCKET, name, &tv, &len) == 0 && (tv.tv_sec || tv.tv_usec))
+		core->conn_set_timeout(conn, name == SO_SNDTIMEO, tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000);
+}
+
+/* SO_RCVLOWAT counts ciphertext on the wire: it is kept here and leaves the wire at 1. */
+static void
+inherit_lowat(struct conn *conn, int fd)
+{
+	int lowat = option(fd, SOL_SOCKET, SO_RCVLOWAT), one = 1;
+
+	if (lowat <= 1)
+		return;
+	core->conn_set_lowat(conn, lowat);
+	real.setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
+}
+
+int
+sock_adopt(int fd, struct sock *s, struct conn *conn, int rule, bool cloexec)
+{
+	int saved = errno;
+
+	core->conn_set_blocking(conn, !sock_nonblocking(fd));
+	inherit_timeout(conn, fd, SO_RCVTIMEO);
+	inherit_timeout(conn, fd, SO_SNDTIMEO);
+	inherit_lowat(conn, fd);
+	real.fcntl(fd, F_SETFD, FD_CLOEXEC);	/* an exec that we do not see must not take the wire along */
+	s->conn = conn;
+	s->rule = rule;
+	s->phase = SOCK_WRAPPED;
+	errno = saved;
+	if ((unsigned)fd < fdtab_size && fdtab_slots[fd])
+		return 0;
+	if (fdtab_bind(fd, s, cloexec))
+		return 0;
+	log_line(LOG_LEVEL_ERROR, "descriptor %d is beyond the table of %u: refused with EMFILE", fd, fdtab_size);
+	return -EMFILE;
+}
+
+EXPORT int
+socket(int domain, int type, int protocol)
+{
+	int fd = real.socket(domain, type, protocol);
+	bool tcp = (domain == AF_INET || domain == AF_INET6) && (type & 0xf) == SOCK_STREAM &&
+		   (protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+
+	if (fd < 0)
+		return fd;
+	fdtab_forget(fd);
+	if (tcp && decide_clients()) {
+		struct sock *s = sock_new(domain);
+
+		if (s && fdtab_bind(fd, s, type & SOCK_CLOEXEC))
+			s->client = true;
+		fdtab_put(s);
+	}
+	return fd;
+}
+
+/* The first outcome of a non-blocking connect is told as 0 or the error, later ones as EISCONN. */
+static int
+connect_again(struct sock *s, int fd)
+{
+	int r = core->conn_handshake(s->conn, fd, !sock_nonblocking(fd));
+
+	sock_after(s);
+	if (r == -EAGAIN)
+		return -EALREADY;
+	if (r < 0) {
+		core->conn_take_error(s->conn);
+		return r;
+	}
+	return atomic_exchange(&s->told, true) ? -EISCONN : 0;
+}
+
+static bool
+to_itself(const struct sockaddr *addr)
+{
+	bool loopback = addr->sa_family == AF_INET ?
+				(ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr) >> 24) == 127 :
+				IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
+
+	if (!loopback || !__libc_single_threaded)
+		return false;
+	for (int i = 0; i < PORTS; i++)
+		if (listening[i] && listening[i] == port_key(addr))
+			return true;
+	return false;
+}
+
+/* TCP said no: the socket is as before and may be tried again. */
+static void
+revert(struct sock *s)
+{
+	struct conn *conn = s->conn;
+
+	s->phase = SOCK_PLANNED;
+	s->conn = NULL;
+	epoll_settle(s);
+	core->conn_free(conn);
+}
+
+static int
+start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len, struct conn *conn, int rule)
+{
+	bool nonblocking = sock_nonblocking(fd), cloexec = real.fcntl(fd, F_GETFD) & FD_CLOEXEC;
+	int saved = errno, r = sock_adopt(fd, s, conn, rule, cloexec);
+
+	if (r < 0) {
+		s->phase = SOCK_PLANNED;
+		s->conn = NULL;
+		core->conn_free(conn);
+		real.close(fd);
+		return r;
+	}
+	if (real.connect(fd, addr, len) < 0 && errno != EINPROGRESS) {
+		r = -errno;
+		if (r != -EINTR)
+			revert(s);
+		else
+			epoll_settle(s);
+		errno = saved;
+		return r;
+	}
+	errno = saved;
+	if (nonblocking) {
+		r = core->conn_handshake(conn, fd, false);
+		epoll_settle(s);
+		return r == -EAGAIN ? -EINPROGRESS : r;
+	}
+	r = core->conn_handshake(conn, fd, true);
+	epoll_settle(s);
+	if (r == 0)
+		s->told = true;
+	return r == -EAGAIN ? -ETIMEDOUT : r;
+}
+
+EXPORT int
+connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	HOLD s = fdtab_hold(fd);
+	struct conn *conn;
+	int r, rule;
+
+	if (s && s->phase == SOCK_WRAPPED) {
+		REFUSE_FOREIGN(s);
+		return (int)answer(addr && addr->sa_family == AF_UNSPEC ? -EOPNOTSUPP : connect_again(s, fd));
+	}
+	if (!decide_clients() || !inet(addr, len) || !sock_tcp(fd))
+		return real.connect(fd, addr, len);
+	r = decide(CONFIG_CLIENT, addr, len, addr, false, &conn, &rule);
+	if (r < 0)
+		return (int)answer(r);
+	if (r == 0)
+		return real.connect(fd, addr, len);
+	if (!sock_nonblocking(fd) && to_itself(addr)) {
+		core->conn_free(conn);
+		log_line(LOG_LEVEL_WARN, "a single-threaded process connects to its own listener and would wait for itself: EDEADLK");
+		return (int)answer(-EDEADLK);
+	}
+	if (!s)
+		s = sock_new(addr->sa_family);
+	if (!s) {
+		core->conn_free(conn);
+		return (int)answer(-ENOMEM);
+	}
+	s->client = true;
+	return (int)answer(start_client(s, fd, addr, len, conn, rule));
+}
+
+static void
+note_listener(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	uint32_t key = port_key(addr);
+
+	decide_load_server(addr, len);
+	for (int i = 0; i < PORTS; i++) {
+		uint32_t none = 0;
+
+		if (listening[i] == key || atomic_compare_exchange_strong(&listening[i], &none, key))
+			break;
+	}
+	(void)fd;
+}
+
+EXPORT int
+bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int r = real.bind(fd, addr, len), saved = errno;
+
+	if (r == 0 && decide_servers() && inet(addr, len) && (port_key(addr) & 0xffff) && sock_tcp(fd))
+		decide_load_server(addr, len);
+	errno = saved;
+	return r;
+}
+
+EXPORT int
+listen(int fd, int backlog)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof ss;
+	int r = real.listen(fd, backlog), saved = errno;
+	HOLD s = fdtab_hold(fd);
+
+	if (r < 0)
+		return r;
+	if (s && s->phase == SOCK_PLANNED && !sock_foreign(s))
+		fdtab_forget(fd);
+	if (decide_servers() && real.getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && inet((struct sockaddr *)&ss, len) && sock_tcp(fd))
+		note_listener(fd, (struct sockaddr *)&ss, len);
+	errno = saved;
+	return r;
+}
+
+static int
+give_back(int fd, int error)
+{
+	real.shutdown(fd, SHUT_RDWR);
+	real.close(fd);
+	return (int)answer(error);
+}
+
+static int
+start_server(int fd, struct conn *conn, int rule, int flags)
+{
+	struct sock *s = sock_new(AF_INET);
+	HOLD mine = s;
+	int r = s ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = sock_adopt(fd, s, conn, rule, flags & SOCK_CLOEXEC);
+	else
+		core->conn_free(conn);
+	if (r == 0 && core->conn_on_connect(conn)) {
+		r = core->conn_handshake(conn, fd, true);
+		if (r < 0)
+			fdtab_forget(fd);
+	}
+	return r < 0 ? give_back(fd, r) : fd;
+}
+
+static int
+accepted(int fd, const struct sockaddr *peer, socklen_t plen, int flags)
+{
+	struct sockaddr_storage local;
+	socklen_t len = sizeof local;
+	int saved = errno, r, rule;
+	struct conn *conn;
+
+	fdtab_forget(fd);
+	if (!inet(peer, plen) || !sock_tcp(fd))
+		r = 0;
+	else if (real.getsockname(fd, (struct sockaddr *)&local, &len) < 0)
+		r = -errno;
+	else
+		r = decide(CONFIG_SERVER, (struct sockaddr *)&local, len, peer, true, &conn, &rule);
+	if (r < 0)
+		return give_back(fd, r);
+	if (r == 0) {
+		if (!(flags & SOCK_CLOEXEC))
+			real.fcntl(fd, F_SETFD, 0);
+		errno = saved;
+		return fd;
+	}
+	errno = saved;
+	return start_server(fd, conn, rule, flags);
+}
+
+EXPORT int
+accept4(int listener, struct sockaddr *addr, socklen_t *addrlen, int flags)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof peer;
+	int fd;
+
+	if (!decide_servers()) {
+		fd = real.accept4(listener, addr, addrlen, flags);
+		if (fd >= 0)
+			fdtab_forget(fd);
+		return fd;
+	}
+	if (addr && !addrlen)
+		return (int)answer(-EFAULT);
+	fd = real.accept4(listener, (struct sockaddr *)&peer, &len, flags | SOCK_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	if (addr && addrlen) {
+		memcpy(addr, &peer, *addrlen < len ? *addrlen : len);
+		*addrlen = len;
+	}
+	return accepted(fd, (struct sockaddr *)&peer, len, flags);
+}
+
+EXPORT int
+accept(int listener, struct sockaddr *addr, socklen_t *addrlen)
+{
+	return accept4(listener, addr, addrlen, 0);
+}
+
+EXPORT int
+shutdown(int fd, int how)
+{
+	if (!fdtab_ours(fd))
+		return real.shutdown(fd, how);
+	HOLD s = fdtab_hold_wrapped(fd);
+	int r;
+
+	if (!s)
+		return real.shutdown(fd, how);
+	REFUSE_FOREIGN(s);
+	r = core->conn_shutdown(s->conn, fd, how);
+	sock_after(s);
+	return (int)answer(r);
+}
+
+/* A client is connected once its handshake is. */
+EXPORT int
+getpeername(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
+{
+	if (!fdtab_ours(fd))
+		return real.getpeername(fd, addr, len);
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	if (s && s->client && !sock_foreign(s)) {
+		if (core->conn_state(s->conn) <= CONN_HANDSHAKING) {
+			core->conn_handshake(s->conn, fd, false);
+			sock_after(s);
+		}
+		if (core->conn_state(s->conn) <= CONN_HANDSHAKING)
+			return (int)answer(-ENOTCONN);
+	}
+	return real.getpeername(fd, addr, len);
+}
+
+EXPORT int
+getsockname(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
+{
+	return real.getsockname(fd, addr, len);
+}
+
+static void
+inherited(int fd)
+{
+	struct sockaddr_storage peer, local;
+	socklen_t plen = sizeof peer, llen = sizeof local;
+	struct conn *conn;
+	struct sock *s;
+	int rule, r, flags;
+
+	if (!sock_tcp(fd) || real.getpeername(fd, (struct sockaddr *)&peer, &plen) < 0 ||
+	    real.getsockname(fd, (struct sockaddr *)&local, &llen) < 0)
+		return;
+	r = decide(CONFIG_SERVER, (struct sockaddr *)&local, llen, (struct sockaddr *)&peer, true, &conn, &rule);
+	if (r == 0)
+		r = decide(CONFIG_CLIENT, (struct sockaddr *)&peer, plen, (struct sockaddr *)&peer, true, &conn, &rule);
+	if (r == 0)
+		return;
+	flags = real.fcntl(fd, F_GETFD);
+	s = r > 0 ? sock_new(AF_INET) : NULL;
+	if (!s || sock_adopt(fd, s, conn, rule, flags & FD_CLOEXEC) < 0)
+		real.shutdown(fd, SHUT_RDWR);
+	fdtab_put(s);
+}
+
+void
+sock_inherited(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		inherited(fd);
+}

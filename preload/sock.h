@@ -1,0 +1,34 @@
+/*
+ * sock.h - what the family files share: from a number to a verb and back.
+ */
+#ifndef WRAPSOCK_SOCK_H
+#define WRAPSOCK_SOCK_H
+
+#include "decide.h"
+#include "epoll.h"
+#include "fdtab.h"
+#include "real.h"
+
+#include "log.h"
+
+/* After any verb that may have moved the handshake on: let the registrations follow. */
+static inline void
+sock_after(struct sock *s)
+{
+	if (s->unsteady)
+		epoll_settle(s);
+}
+
+/* A vfork child shares our memory, not our connections. */
+#define REFUSE_FOREIGN(s)                                                                                                                  \
+	do {                                                                                                                               \
+		if (sock_foreign(s))                                                                                                       \
+			return answer(-EIO);                                                                                               \
+	} while (0)
+
+bool sock_tcp(int fd);			/* an INET or INET6 stream socket of TCP */
+bool sock_nonblocking(int fd);
+int sock_adopt(int fd, struct sock *, struct conn *, int rule, bool cloexec);	/* make it wrapped: 0 or -EMFILE */
+void sock_inherited(void);		/* at start: connections that came with the process */
+
+#endif

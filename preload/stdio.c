@@ -1,0 +1,145 @@
+/*
+ * stdio.c - where libc's streams meet our descriptors.
+ *
+ * A stream reads and writes inside libc, where no wrapper is met: its bytes would reach the wire in clear.  So no stream is made over a socket
+ * that is wrapped or may yet be.
+ */
+#include "decide.h"
+#include "real.h"
+
+#include "log.h"
+#include "raw.h"
+
+#include <stdio_ext.h>
+#include <stdlib.h>
+
+/* glibc declares it only under _FORTIFY_SOURCE. */
+int __vasprintf_chk(char **out, int flag, const char *format, va_list ap);
+
+/* libc may have closed the number behind our back and given it to a file. */
+static bool
+still_socket(int fd)
+{
+	int type;
+	unsigned len = sizeof type;
+
+	if (raw_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0)
+		return true;
+	fdtab_forget(fd);
+	return false;
+}
+
+static FILE *
+refuse_stream(int fd, const char *mode)
+{
+	HOLD s = fdtab_hold(fd);
+
+	if (!s || !still_socket(fd))
+		return real.fdopen(fd, mode);
+	log_line(LOG_LEVEL_WARN, "fdopen of descriptor %d is refused: a stream over a wrapped socket needs route = relay", fd);
+	errno = EACCES;
+	return NULL;
+}
+
+EXPORT FILE *
+fdopen(int fd, const char *mode)
+{
+	if (!fdtab_ours(fd))
+		return real.fdopen(fd, mode);
+	return refuse_stream(fd, mode);
+}
+
+static bool
+wrapped(int fd)
+{
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	return s != NULL;
+}
+
+static void
+freep(char **p)
+{
+	free(*p);
+}
+
+/* All of it or -1, as the stream that libc puts over the descriptor would; write is our own. */
+static int
+print(int fd, int flag, const char *format, va_list ap)
+{
+	__attribute__((cleanup(freep))) char *text = NULL;
+	int len = __vasprintf_chk(&text, flag, format, ap);
+
+	if (len < 0) {
+		text = NULL;
+		return -1;
+	}
+	for (ssize_t n, done = 0; done < len; done += n) {
+		n = write(fd, text + done, (size_t)(len - done));
+		if (n < 0)
+			return -1;
+	}
+	return len;
+}
+
+EXPORT int
+vdprintf(int fd, const char *format, va_list ap)
+{
+	if (!fdtab_ours(fd) || !wrapped(fd))
+		return real.vdprintf(fd, format, ap);
+	return print(fd, 0, format, ap);
+}
+
+EXPORT int
+__vdprintf_chk(int fd, int flag, const char *format, va_list ap)
+{
+	if (!fdtab_ours(fd) || !wrapped(fd))
+		return real.__vdprintf_chk(fd, flag, format, ap);
+	return print(fd, flag, format, ap);
+}
+
+EXPORT int
+dprintf(int fd, const char *format, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, format);
+	r = vdprintf(fd, format, ap);
+	va_end(ap);
+	return r;
+}
+
+EXPORT int
+__dprintf_chk(int fd, int flag, const char *format, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, format);
+	r = __vdprintf_chk(fd, flag, format, ap);
+	va_end(ap);
+	return r;
+}
+
+static int
+close_stream(FILE *f, int fd)
+{
+	if (wrapped(fd) && still_socket(fd) && __fpending(f)) {
+		__fpurge(f);	/* a stream made before we were: what it holds must not be flushed in clear */
+		log_line(LOG_LEVEL_WARN, "a stream over wrapped descriptor %d is closed: what it held is dropped, it needs route = relay", fd);
+	}
+	fdtab_close(fd);
+	return real.fclose(f);
+}
+
+EXPORT int
+fclose(FILE *f)
+{
+	int saved = errno, fd = fileno(f);
+
+	errno = saved;		/* a stream without descriptor is libc's business */
+	if (!fdtab_ours(fd))
+		return real.fclose(f);
+	return close_stream(f, fd);
+}

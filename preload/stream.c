@@ -1,0 +1,248 @@
+/* stream.c - the read and write families, funnelled into two verbs. */
+#include "sock.h"
+#include "stream.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+
+/* conn_recv's answer for the program; s is held. */
+static ssize_t
+receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
+{
+	ssize_t r;
+
+	REFUSE_FOREIGN(s);
+	r = core->conn_recv(s->conn, fd, iov, iovcnt, flags);
+	sock_after(s);
+	return answer(r);
+}
+
+static ssize_t
+transmit(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
+{
+	ssize_t r;
+
+	REFUSE_FOREIGN(s);
+	r = core->conn_send(s->conn, fd, iov, iovcnt, flags);
+	sock_after(s);
+	if (r == -EPIPE && !(flags & MSG_NOSIGNAL))
+		pthread_kill(pthread_self(), SIGPIPE);
+	return answer(r);
+}
+
+static bool
+bad_vectors(const struct iovec *iov, int iovcnt)
+{
+	size_t total = 0;
+
+	if (iovcnt < 0 || iovcnt > IOV_MAX)
+		return true;
+	for (int i = 0; i < iovcnt; i++) {
+		if (iov[i].iov_len > SSIZE_MAX - total)
+			return true;
+		total += iov[i].iov_len;
+	}
+	return false;
+}
+
+EXPORT ssize_t
+read(int fd, void *buf, size_t len)
+{
+	if (!fdtab_ours(fd))
+		return real.read(fd, buf, len);
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	return s ? receive(s, fd, &(struct iovec){ buf, len }, 1, 0) : real.read(fd, buf, len);
+}
+
+EXPORT ssize_t
+__read_chk(int fd, void *buf, size_t len, size_t size)
+{
+	return fdtab_ours(fd) && len <= size ? read(fd, buf, len) : real.__read_chk(fd, buf, len, size);
+}
+
+EXPORT ssize_t
+readv(int fd, const struct iovec *iov, int iovcnt)
+{
+	if (!fdtab_ours(fd))
+		return real.readv(fd, iov, iovcnt);
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	if (!s)
+		return real.readv(fd, iov, iovcnt);
+	return bad_vectors(iov, iovcnt) ? answer(-EINVAL) : receive(s, fd, iov, iovcnt, 0);
+}
+
+EXPORT ssize_t
+recv(int fd, void *buf, size_t len, int flags)
+{
+	if (!fdtab_ours(fd))
+		return real.recv(fd, buf, len, flags);
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	if (!s || flags & MSG_ERRQUEUE)
+		return real.recv(fd, buf, len, flags);
+	return receive(s, fd, &(struct iovec){ buf, len }, 1, flags);
+}
+
+EXPORT ssize_t
+__recv_chk(int fd, void *buf, size_t len, size_t size, int flags)
+{
+	return fdtab_ours(fd) && len <= size ? recv(fd, buf, len, flags) : real.__recv_chk(fd, buf, len, size, flags);
+}
+
+EXPORT ssize_t
+recvfrom(int fd, void *restrict buf, size_t len, int flags, struct sockaddr *restrict addr, socklen_t *restrict addrlen)
+{
+	if (!fdtab_ours(fd))
+		return real.recvfrom(fd, buf, len, flags, addr, addrlen);
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	if (!s || flags & MSG_ERRQUEUE)
+		return real.recvfrom(fd, buf, len, flags, addr, addrlen);
+	ssize_t r = receive(s, fd, &(struct iovec){ buf, len }, 1, flags);
+
+	if (r >= 0 && addr && addrlen)
+		*addrlen = 0;			/* as TCP: no address */
+	return r;
+}
+
+EXPORT ssize_t
+__recvfrom_chk(int fd, void *buf, size_t len, size_t size, int flags, struct sockaddr *addr, socklen_t *addrlen)
+{
+	return fdtab_ours(fd) && len <= size ? recvfrom(fd, buf, len, flags, addr, addrlen) :
+					       real.__recvfrom_chk(fd, buf, len, size, flags, addr, addrlen);
+}
+
+/* Numbers that arrive by SCM_RIGHTS are new files: whatever we knew of them is stale. */
+static void
+forget_passed(struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+			fdtab_forget(fd);
+		}
+	}
+}
+
+EXPORT ssize_t
+recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
+	ssize_t r;
+
+	if (!s || flags & MSG_ERRQUEUE) {
+		r = real.recvmsg(fd, msg, flags);
+		if (r >= 0 && msg->msg_controllen)
+			forget_passed(msg);
+		return r;
+	}
+	if (bad_vectors(msg->msg_iov, (int)msg->msg_iovlen))
+		return answer(-EMSGSIZE);
+	r = receive(s, fd, msg->msg_iov, (int)msg->msg_iovlen, flags);
+	if (r >= 0) {
+		msg->msg_namelen = 0;
+		msg->msg_controllen = 0;
+		msg->msg_flags = 0;
+	}
+	return r;
+}
+
+EXPORT ssize_t
+write(int fd, const void *buf, size_t len)
+{
+	if (!fdtab_ours(fd))
+		return real.write(fd, buf, len);
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	return s ? transmit(s, fd, &(struct iovec){ (void *)(uintptr_t)buf, len }, 1, 0) : real.write(fd, buf, len);
+}
+
+EXPORT ssize_t
+writev(int fd, const struct iovec *iov, int iovcnt)
+{
+	if (!fdtab_ours(fd))
+		return real.writev(fd, iov, iovcnt);
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	if (!s)
+		return real.writev(fd, iov, iovcnt);
+	return bad_vectors(iov, iovcnt) ? answer(-EINVAL) : transmit(s, fd, iov, iovcnt, 0);
+}
+
+EXPORT ssize_t
+send(int fd, const void *buf, size_t len, int flags)
+{
+	if (!fdtab_ours(fd))
+		return real.send(fd, buf, len, flags);
+	return sendto(fd, buf, len, flags, NULL, 0);
+}
+
+/* TCP Fast Open would put the first bytes into the SYN: the programs that use it fall back to connect. */
+static bool
+fast_open(int fd, int flags)
+{
+	return flags & MSG_FASTOPEN && decide_clients() && sock_tcp(fd);
+}
+
+EXPORT ssize_t
+sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr, socklen_t addrlen)
+{
+	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
+
+	if (s)
+		return transmit(s, fd, &(struct iovec){ (void *)(uintptr_t)buf, len }, 1, flags);
+	return fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendto(fd, buf, len, flags, addr, addrlen);
+}
+
+bool
+stream_passes_wrapped(const struct msghdr *msg)
+{
+	struct msghdr *m = (struct msghdr *)(uintptr_t)msg;	/* CMSG_NXTHDR wants it so, and only reads */
+
+	if (!msg->msg_control || !msg->msg_controllen)
+		return false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+			HOLD s = fdtab_hold_wrapped(fd);
+			if (s)
+				return true;
+		}
+	}
+	return false;
+}
+
+EXPORT ssize_t
+sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
+
+	if (!s) {
+		if (stream_passes_wrapped(msg)) {
+			log_line(LOG_LEVEL_WARN, "a wrapped connection cannot be passed to another process over a Unix socket: EACCES; cure: "
+						 "route = relay");
+			return answer(-EACCES);
+		}
+		return fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendmsg(fd, msg, flags);
+	}
+	if (msg->msg_control && msg->msg_controllen)
+		return answer(-EOPNOTSUPP);
+	if (bad_vectors(msg->msg_iov, (int)msg->msg_iovlen))
+		return answer(-EMSGSIZE);
+	return transmit(s, fd, msg->msg_iov, (int)msg->msg_iovlen, flags);
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""A recorder on the wire, and the judge of what it recorded.
+
+record FROM TO DIR   listen on port FROM, pass everything to port TO, and keep each direction of each connection as DIR/N-c2s.bytes, N-s2c.bytes
+check DIR            every recorded byte belongs to a TLS record, and there is at least one: exit 0, else say which bytes and exit 1
+"""
+import argparse
+import asyncio
+import glob
+import os
+import signal
+import socket
+import struct
+import sys
+
+RECORD_TYPES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
+LONGEST = 16384 + 256
+
+
+def judge(data):
+    """None, or (offset, what is wrong). A record that was cut off is in order: connections break."""
+    at = 0
+    while at < len(data):
+        header = data[at:at + 5]
+        if header[0] not in RECORD_TYPES:
+            return at, "no record type"
+        if at == 0 and header[0] not in (21, 22):
+            return at, "the first record is neither handshake nor alert"
+        if len(header) > 1 and header[1] != 3 or len(header) > 2 and not 1 <= header[2] <= 4:
+            return at, "no TLS version"
+        if len(header) < 5:
+            return None
+        length = int.from_bytes(header[3:5], "big")
+        if length > LONGEST or length == 0 and header[0] != 23:
+            return at, "record length %d" % length
+        at += 5 + length
+    return None
+
+
+def check(directory):
+    files = sorted(glob.glob(os.path.join(directory, "*.bytes")))
+    total = bad = 0
+    for name in files:
+        with open(name, "rb") as file:
+            data = file.read()
+        total += len(data)
+        fault = judge(data)
+        if fault:
+            bad += 1
+            at, why = fault
+            print("%s, byte %d: %s: %r" % (os.path.basename(name), at, why, data[at:at + 48]))
+    if total == 0:
+        print("nothing was recorded")
+        bad += 1
+    return 1 if bad else 0
+
+
+class Recorder:
+    def __init__(self, options):
+        self.options = options
+        self.connections = 0
+
+    async def pump(self, reader, writer, other, path, cut):
+        """Bytes are on disk before they are passed on: whoever has seen them can rely on the recording."""
+        sent = 0
+        with open(path, "ab", buffering=0) as record:
+            while True:
+                try:
+                    data = await reader.read(65536)
+                except ConnectionError:
+                    self.reset(writer)
+                    return
+                if not data:
+                    break
+                if cut is not None and sent + len(data) >= cut:
+                    data = data[:cut - sent]
+                record.write(data)
+                step = self.options.chunk or len(data)
+                try:
+                    for at in range(0, len(data), step):
+                        writer.write(data[at:at + step])
+                        await writer.drain()
+                        if self.options.chunk:
+                            await asyncio.sleep(0)
+                except ConnectionError:
+                    self.reset(other)
+                    return
+                sent += len(data)
+                if cut is not None and sent >= cut:
+                    writer.close()
+                    other.close()
+                    return
+        try:
+            writer.write_eof()
+        except OSError:
+            pass
+
+    @staticmethod
+    def reset(writer):
+        """Pass a reset on as one."""
+        sock = writer.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    def tune(self, writer):
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.options.buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.options.buffer)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.options.buffer)
+
+    async def serve(self, reader, writer):
+        number = self.connections
+        self.connections += 1
+        try:
+            far_reader, far_writer = await asyncio.open_connection(self.options.host, self.options.to)
+        except OSError:
+            self.reset(writer)
+            return
+        self.tune(writer)
+        self.tune(far_writer)
+        path = os.path.join(self.options.directory, "%04d-%%s.bytes" % number)
+        await asyncio.gather(
+            self.pump(reader, far_writer, writer, path % "c2s", self.options.cut_client),
+            self.pump(far_reader, writer, far_writer, path % "s2c", self.options.cut_server))
+        for each in (writer, far_writer):
+            each.close()
+
+    async def run(self):
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: print(context.get("exception") or context["message"], file=sys.stderr))
+        server = await asyncio.start_server(self.serve, self.options.listen, self.options.port)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with server:
+            await stop.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    record = verbs.add_parser("record")
+    record.add_argument("port", type=int)
+    record.add_argument("to", type=int)
+    record.add_argument("directory")
+    record.add_argument("--host", default="127.0.0.1", help="where TO is")
+    record.add_argument("--listen", nargs="*", default=["127.0.0.1", "::1"])
+    record.add_argument("--chunk", type=int, help="pass on at most so many bytes at a time")
+    record.add_argument("--buffer", type=int, help="socket buffers of this size")
+    record.add_argument("--cut-client", type=int, metavar="N", help="break the connection after N bytes of the client")
+    record.add_argument("--cut-server", type=int, metavar="N", help="break the connection after N bytes of the server")
+    verbs.add_parser("check").add_argument("directory")
+    options = parser.parse_args()
+    if options.verb == "check":
+        return check(options.directory)
+    asyncio.run(Recorder(options).run())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

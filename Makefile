@@ -51,7 +51,7 @@ $(BUILD)/lib/%.o: lib/%.c Makefile
 $(BUILD)/tools/%.o: tools/%.c Makefile
 	$(call compile,$(FORTIFY) -Wpedantic $(INCLUDES))
 $(BUILD)/preload/%.o: preload/%.c Makefile
-	$(call compile,-U_FORTIFY_SOURCE $(INCLUDES))
+	$(call compile,-U_FORTIFY_SOURCE -fno-builtin-_Exit $(INCLUDES))
 
 define compile
 	@mkdir -p $(@D)

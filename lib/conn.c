@@ -229,6 +229,15 @@ conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
 }
 
 int
+conn_broke(struct conn *c, int fd, int error)
+{
+	if (!c->error)
+		conn_say(CONN_LOG_INFO, "%s: %s: the connection broke; the program got %s", c->peer,
+			 c->config->place ? c->config->place : "connection", errmap_name(error));
+	return die(c, fd, error);
+}
+
+int
 conn_fail_tls(struct conn *c, int fd, enum engine_result result)
 {
 	int error = errmap_engine(result, engine_verify_kind(c->tls));
@@ -280,17 +289,34 @@ drain(struct conn *c, int fd)
 	}
 }
 
+static void
+say_goodbye(struct conn *c, int fd)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	if (share_take(&c->share, READING))
+		drain(c, fd);
+	if (share_take(&c->share, WRITING) && !c->shut_write)
+		conn_notify(c, fd);
+}
+
+void
+conn_finish(struct conn *c, int fd)
+{
+	if (pthread_mutex_trylock(&c->lock) != 0)
+		return;
+	c->busy = 1;
+	say_goodbye(c, fd);
+	conn_unlock(c);
+}
+
 void
 conn_close(struct conn *c, int fd, bool last)
 {
 	conn_lock(c);
 	c->closed = true;
-	if (last && c->state == CONN_OPEN) {
-		if (share_take(&c->share, READING))
-			drain(c, fd);
-		if (share_take(&c->share, WRITING) && !c->shut_write)
-			conn_notify(c, fd);
-	}
+	if (last)
+		say_goodbye(c, fd);
 	if (last && c->waiters)
 		raw_shutdown(fd, SHUT_RDWR);	/* wakes them; each finds `closed` */
 	conn_unlock(c);

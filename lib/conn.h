@@ -61,6 +61,9 @@ int conn_shutdown(struct conn *, int fd, int how);
 /* The last number of this process goes. last: no other process holds it either: close_notify is tried once. */
 void conn_close(struct conn *, int fd, bool last);
 
+/* The process ends with it open, and no other process holds it: the same, unless another thread is inside. Async-signal-safe. */
+void conn_finish(struct conn *, int fd);
+
 enum conn_state conn_state(const struct conn *);
 int conn_error(const struct conn *);		/* errno value of the failure, 0 = none */
 int conn_take_error(struct conn *);		/* the same once, for SO_ERROR; 0 afterwards */

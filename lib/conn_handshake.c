@@ -59,6 +59,15 @@ flush_flight(struct conn *c, int fd)
 	return r;
 }
 
+/* A client that comes and goes without a word is a health check, not a failure. */
+static int
+peer_left(struct conn *c, int fd)
+{
+	if (c->config->role == CONFIG_SERVER && !c->heard)
+		return conn_broke(c, fd, ECONNRESET);
+	return conn_fail(c, fd, ECONNRESET, "the peer closed the connection during the TLS handshake");
+}
+
 static int
 advance(struct conn *c, int fd)
 {
@@ -78,9 +87,10 @@ advance(struct conn *c, int fd)
 		if (r == 0)
 			r = -EAGAIN;
 		if (r == -EPIPE)
-			return conn_fail(c, fd, ECONNRESET, "the peer closed the connection during the TLS handshake");
+			return peer_left(c, fd);
 		if (r < 0)
 			return r == -EAGAIN ? r : conn_fail(c, fd, -r, "the connection broke during the TLS handshake");
+		c->heard = true;
 	}
 }
 

@@ -43,6 +43,7 @@ struct conn {
 	_Atomic int lowat;
 	_Atomic short want;		/* while handshaking: POLLIN or POLLOUT */
 	int64_t started;
+	bool heard;			/* the peer has sent anything */
 	bool closed;			/* the last descriptor of this process went while somebody waited */
 	int waiters;
 
@@ -76,6 +77,8 @@ void conn_unlock(struct conn *);
 int64_t conn_now(void);			/* CLOCK_MONOTONIC, milliseconds */
 /* Fail it for good: alert, SHUT_RDWR, one line in the log. Returns -error. */
 int conn_fail(struct conn *, int fd, int error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The same for what TCP itself reports: no warning, peers come and go. */
+int conn_broke(struct conn *, int fd, int error);
 int conn_fail_tls(struct conn *, int fd, enum engine_result);
 void conn_say(enum conn_log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* May this process use the direction? 0 or -EIO, then the connection is dead here. */

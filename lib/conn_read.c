@@ -198,12 +198,16 @@ decrypt(struct conn *c, int fd, void *buf, size_t len, size_t *n)
 	return c->error ? ENGINE_CLOSED : r;
 }
 
+/* The caller's room, taken vector by vector. */
+struct reading {
+	size_t more;		/* room in the vectors behind the present one */
+	int full;		/* the kernel gave all that it was asked for: there may be more */
+};
+
 /* Fill buf from what is decrypted and from the wire until it is full or the kernel came up short. Counts into *done. */
 static int
-read_some(struct conn *c, int fd, uint8_t *buf, size_t len, size_t *done)
+read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, size_t *done)
 {
-	int full = 1;
-
 	for (;;) {
 		size_t n = take_held(c, buf + *done, len - *done, false);
 		enum engine_result r;
@@ -223,17 +227,17 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, size_t *done)
 		if (r == ENGINE_CLOSED)
 			break;
 		settle(c, fd);
-		if (!full)
+		if (at->full != 1)
 			break;
-		full = conn_fill(c, fd, len - *done);
-		if (full == -EPIPE) {
+		at->full = conn_fill(c, fd, len - *done + at->more);
+		if (at->full == -EPIPE) {
 			end_of_stream(c, fd, false);
 			break;
 		}
-		if (full == -EAGAIN)
+		if (at->full == -EAGAIN)
 			break;
-		if (full < 0)
-			return *done ? 0 : conn_fail(c, fd, -full, "the connection broke");
+		if (at->full < 0)
+			return *done ? 0 : conn_broke(c, fd, -at->full);
 	}
 	settle(c, fd);
 	return 0;
@@ -390,21 +394,20 @@ nothing(struct conn *c)
 static int
 read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, bool peek, size_t skip, size_t *done)
 {
+	struct reading at = { 0, 1 };
 	int r = 0;
 
 	if (!conn_in_begin(c))
 		return conn_fail(c, fd, ENOMEM, "no memory to read");
-	if (peek) {
-		size_t enough = 0;
-
-		for (int i = 0; i < iovcnt; i++)
-			enough += iov[i].iov_len;
-		ahead(c, fd, enough);
-	}
+	for (int i = 0; i < iovcnt; i++)
+		at.more += iov[i].iov_len;
+	if (peek)
+		ahead(c, fd, at.more);
 	for (int i = 0; i < iovcnt && r == 0; i++) {
 		uint8_t *base = iov[i].iov_base;
 		size_t len = iov[i].iov_len, n = 0;
 
+		at.more -= len;
 		if (skip >= len) {
 			skip -= len;
 			continue;
@@ -416,7 +419,7 @@ read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, bool pee
 			n = take_held(c, base, len, true);
 			c->held_off = off;
 		} else {
-			r = read_some(c, fd, base + skip, len - skip, &n);
+			r = read_some(c, fd, base + skip, len - skip, &at, &n);
 		}
 		*done += n;
 		if (n < len - skip)

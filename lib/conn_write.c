@@ -52,7 +52,7 @@ conn_flush(struct conn *c, int fd)
 			return -EAGAIN;
 		}
 		if (n < 0)
-			return c->state == CONN_OPEN && (n == -EPIPE || n == -ECONNRESET) ? (int)n : conn_fail(c, fd, (int)-n, "the connection broke");
+			return n == -EPIPE ? -EPIPE : conn_broke(c, fd, (int)-n);
 		c->out_off += (size_t)n;
 	}
 	account(c);
@@ -65,12 +65,15 @@ conn_flush(struct conn *c, int fd)
 int
 conn_notify(struct conn *c, int fd)
 {
-	if (!c->notified && c->out_off == c->wire.out_len) {
+	int r = conn_flush(c, fd);
+
+	if (r == 0 && !c->notified) {
 		c->notified = true;
 		engine_close_notify(c->tls);
 		conn_note_record(c, 0);
+		r = conn_flush(c, fd);
 	}
-	return conn_flush(c, fd);
+	return r;
 }
 
 /* A cursor over the caller's vectors. */

@@ -23,6 +23,7 @@ __attribute__((visibility("default"))) const struct core_verbs wrapsock_core_1 =
 	.conn_arrived = conn_arrived,
 	.conn_shutdown = conn_shutdown,
 	.conn_close = conn_close,
+	.conn_finish = conn_finish,
 	.conn_state = conn_state,
 	.conn_error = conn_error,
 	.conn_take_error = conn_take_error,

@@ -34,6 +34,7 @@ struct core_verbs {
 	ssize_t (*conn_arrived)(struct conn *, int fd);
 	int (*conn_shutdown)(struct conn *, int fd, int how);
 	void (*conn_close)(struct conn *, int fd, bool last);
+	void (*conn_finish)(struct conn *, int fd);
 	enum conn_state (*conn_state)(const struct conn *);
 	int (*conn_error)(const struct conn *);
 	int (*conn_take_error)(struct conn *);

@@ -356,7 +356,8 @@ store_load(struct found *f, const char *uri, struct password *pw, const char *ke
 	while (store && ok && !OSSL_STORE_eof(store)) {
 		OSSL_STORE_INFO *info = OSSL_STORE_load(store);
 
-		ok = info ? found_add(f, info) : OSSL_STORE_eof(store) || !OSSL_STORE_error(store);	/* the end is an error too */
+		/* OpenSSL calls the end an error too. */
+		ok = info ? found_add(f, info) : OSSL_STORE_eof(store) || !OSSL_STORE_error(store);
 		OSSL_STORE_INFO_free(info);
 	}
 	ok = store && ok;

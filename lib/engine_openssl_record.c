@@ -21,8 +21,8 @@
 /* ---- the wire: two buffers ---- */
 
 /*
- * OpenSSL is shown whole records only, so that an incomplete one stays in wire->in, where the caller counts it.  What is no record at all is
- * shown as it is: the complaint is OpenSSL's.
+ * OpenSSL is shown whole records only, so that an incomplete one stays in wire->in, where the caller counts it.  What is no record
+ * at all is shown as it is: the complaint is OpenSSL's.
  */
 static size_t
 whole_record(const struct engine_wire *w)

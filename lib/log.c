@@ -7,6 +7,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -122,95 +124,109 @@ escape(char *out, size_t room, const char *text)
 	return n;
 }
 
-/* Our line is no reason for the program to die: a SIGPIPE of ours is taken back. True if something was written. */
+/* A line in three parts: "wrapsock: warn: ", "program[pid]: ", and the message with its newline. */
+struct line {
+	char text[LINE_MOST];
+	struct iovec head, who, body;
+};
+
+/*
+ * One system call, so that lines of several writers do not mix.  It is no reason for the program to die: a SIGPIPE of
+ * ours is taken back.
+ */
 static bool
-write_line(int fd, const char *line, size_t len)
+write_parts(int fd, const struct iovec *iov, int n)
 {
 	uint64_t mask = UINT64_C(1) << (SIGPIPE - 1), before, pending = 0;
 	struct timespec zero = { 0, 0 };
-	long n;
+	long r;
 
 	raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&mask, (long)&before, sizeof mask, 0, 0);
 	raw_syscall(SYS_rt_sigpending, (long)&pending, sizeof pending, 0, 0, 0, 0);
 	do {
-		n = raw_syscall(SYS_write, fd, (long)line, (long)len, 0, 0, 0);
-	} while (n == -EINTR);
-	if (n == -EPIPE && !(pending & mask))
+		r = raw_syscall(SYS_writev, fd, (long)iov, n, 0, 0, 0);
+	} while (r == -EINTR);
+	if (r == -EPIPE && !(pending & mask))
 		raw_syscall(SYS_rt_sigtimedwait, (long)&mask, 0, (long)&zero, sizeof mask, 0, 0);
 	raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
-	return n > 0;
+	return r > 0;
 }
 
+/* O_NONBLOCK: a FIFO that nobody reads must not stop the program. */
 static bool
-to_file(const char *line, size_t len)
+to_file(const struct line *l)
 {
-	long fd = -1;
+	struct iovec iov[] = { l->head, l->who, l->body };
+	int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	long fd = *file ? raw_syscall(SYS_openat, AT_FDCWD, (long)file, flags, 0600, 0, 0) : -ENOENT;
 	bool done;
 
-	if (*file)
-		fd = raw_syscall(SYS_openat, AT_FDCWD, (long)file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600, 0, 0);
 	if (fd < 0)
 		return false;
-	done = write_line((int)fd, line, len);
+	done = write_parts((int)fd, iov, 3);
 	raw_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
 	return done;
 }
 
-/* Never into what the program has since put on 2, nor onto a socket: that may be a peer. */
+/* Never into what the program has since put on 2, nor onto a socket: that may be a peer.  The reader knows who speaks. */
 static bool
-to_stderr(const char *line, size_t len)
+to_stderr(const struct line *l)
 {
+	struct iovec iov[] = { l->head, l->body };
 	struct stat now;
 
 	if (!stderr_known || raw_fstat(STDERR_FILENO, &now) < 0 || S_ISSOCK(now.st_mode))
 		return false;
 	if (now.st_dev != stderr_then.st_dev || now.st_ino != stderr_then.st_ino)
 		return false;
-	write_line(STDERR_FILENO, line, len);
+	write_parts(STDERR_FILENO, iov, 2);
 	return true;
 }
 
 static void
-to_syslog(enum log_level level, const char *line, size_t len)
+to_syslog(enum log_level level, const struct line *l)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
 	char priority[16];
-	struct iovec iov[2] = {
+	struct iovec iov[] = {
 		{ priority, (size_t)snprintf(priority, sizeof priority, "<%d>", syslog_priorities[level]) },
-		{ (void *)(uintptr_t)line, len - 1 },	/* a datagram needs no newline */
+		l->head, l->who, l->body,
 	};
-	struct msghdr m = { .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = iov, .msg_iovlen = 2 };
+	struct msghdr m = { .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = iov, .msg_iovlen = 4 };
 	long fd = raw_syscall(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, 0, 0, 0);
 
 	if (fd < 0)
 		return;
+	iov[3].iov_len--;	/* a datagram needs no newline */
 	raw_syscall(SYS_sendmsg, fd, (long)&m, MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0, 0);
 	raw_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
-/* On descriptor 2 the reader knows who speaks; in a file or syslog several processes meet. */
+static struct iovec
+part(struct line *l, size_t *used, size_t len)
+{
+	struct iovec v = { l->text + *used, len };
+
+	*used += len;
+	return v;
+}
+
 static void
 put(enum log_level level, const char *message)
 {
-	char line[LINE_MOST];
-	size_t who, start, n;
+	long pid = raw_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	struct line l;
+	size_t n = 0, len;
 
-	start = (size_t)snprintf(line, sizeof line, "wrapsock: %s: ", level_names[level]);
-	n = start + escape(line + start, 80, program_invocation_short_name);
-	who = n + (size_t)snprintf(line + n, sizeof line - n, "[%ld]: ", raw_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0)) - start;
-	n = start + who + escape(line + start + who, sizeof line - start - who, message);
-	line[n++] = '\n';
-	if (to_file(line, n))
-		return;
-	if (stderr_known) {
-		char named[LINE_MOST];
-
-		memcpy(named, line, start);
-		memcpy(named + start, line + start + who, n - start - who);
-		if (to_stderr(named, n - who))
-			return;
-	}
-	to_syslog(level, line, n);
+	l.head = part(&l, &n, (size_t)snprintf(l.text, sizeof l.text, "wrapsock: %s: ", level_names[level]));
+	len = escape(l.text + n, 80, program_invocation_short_name);
+	len += (size_t)snprintf(l.text + n + len, sizeof l.text - n - len, "[%ld]: ", pid);
+	l.who = part(&l, &n, len);
+	len = escape(l.text + n, sizeof l.text - n - 1, message);
+	l.text[n + len] = '\n';
+	l.body = part(&l, &n, len + 1);
+	if (!to_file(&l) && !to_stderr(&l))
+		to_syslog(level, &l);
 }
 
 static uint64_t
@@ -231,7 +247,7 @@ repeated(enum log_level level, const char *message, unsigned *missed, enum log_l
 	int64_t now = now_ms();
 	bool again;
 
-	if (__atomic_exchange_n(&repeat_busy, true, __ATOMIC_ACQUIRE))
+	if (atomic_exchange(&repeat_busy, true))
 		return false;
 	again = repeat_count && hash == repeat_hash && level == repeat_level && now - repeat_since < 1000;
 	if (!again) {
@@ -243,7 +259,7 @@ repeated(enum log_level level, const char *message, unsigned *missed, enum log_l
 		repeat_count = 0;
 	}
 	again = ++repeat_count > REPEAT_MOST;
-	__atomic_store_n(&repeat_busy, false, __ATOMIC_RELEASE);
+	repeat_busy = false;
 	return again;
 }
 

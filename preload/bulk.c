@@ -1,5 +1,6 @@
 /*
- * bulk.c - calls that move many messages or whole files, as loops over the plain ones; and those that a wrapped socket cannot serve, refused.
+ * bulk.c - calls that move many messages or whole files, as loops over the plain ones; and those that a wrapped socket
+ * cannot serve, refused.
  *
  * The verbs call recvmsg, sendmsg and send by their own names: these are our wrappers, with SIGPIPE, errno and all.
  */
@@ -58,7 +59,9 @@ end_of(const struct timespec *timeout)
 {
 	int64_t now = now_ns();
 
-	return timeout->tv_sec < (INT64_MAX - now) / 1000000000 - 1 ? now + timeout->tv_sec * 1000000000 + timeout->tv_nsec : INT64_MAX;
+	if (timeout->tv_sec >= (INT64_MAX - now) / 1000000000 - 1)
+		return INT64_MAX;
+	return now + timeout->tv_sec * 1000000000 + timeout->tv_nsec;
 }
 
 static int
@@ -171,8 +174,8 @@ chunk_putp(void **p)
 }
 
 /*
- * Count sent, or the negated errno value if that is none.  It ends at the file's end or at the first short send: one that blocks falls short only for a
- * cause that plain sendfile would stop at too.
+ * Count sent, or the negated errno value if that is none.  It ends at the file's end or at the first short send: one that
+ * blocks falls short only for a cause that plain sendfile would stop at too.
  */
 static ssize_t
 copy(int out, int in, int64_t at, size_t count, void *chunk)
@@ -235,7 +238,9 @@ sendfile(int out, int in, off_t *offset, size_t count)
 EXPORT ssize_t
 sendfile64(int out, int in, off64_t *offset, size_t count)
 {
-	return sendfile(out, in, offset, count);
+	if ((!fdtab_ours(out) || !wrapped(out)) && (!fdtab_ours(in) || !wrapped(in)))
+		return real.sendfile64(out, in, offset, count);
+	return wrapped(out) ? send_file(out, in, offset, count) : answer(-EINVAL);
 }
 
 /* Pages do not pass through encryption: callers that use these have a fallback for EINVAL. */
@@ -378,17 +383,23 @@ aio_write64(struct aiocb64 *cb)
 EXPORT int
 lio_listio(int mode, struct aiocb *const list[], int n, struct sigevent *event)
 {
-	for (int i = 0; i < n; i++)
-		if (list[i] && list[i]->aio_lio_opcode != LIO_NOP && fdtab_ours(list[i]->aio_fildes) && wrapped(list[i]->aio_fildes))
+	for (int i = 0; i < n; i++) {
+		if (!list[i] || list[i]->aio_lio_opcode == LIO_NOP)
+			continue;
+		if (fdtab_ours(list[i]->aio_fildes) && wrapped(list[i]->aio_fildes))
 			return refuse_aio(list[i]->aio_fildes);
+	}
 	return real.lio_listio(mode, list, n, event);
 }
 
 EXPORT int
 lio_listio64(int mode, struct aiocb64 *const list[], int n, struct sigevent *event)
 {
-	for (int i = 0; i < n; i++)
-		if (list[i] && list[i]->aio_lio_opcode != LIO_NOP && fdtab_ours(list[i]->aio_fildes) && wrapped(list[i]->aio_fildes))
+	for (int i = 0; i < n; i++) {
+		if (!list[i] || list[i]->aio_lio_opcode == LIO_NOP)
+			continue;
+		if (fdtab_ours(list[i]->aio_fildes) && wrapped(list[i]->aio_fildes))
 			return refuse_aio(list[i]->aio_fildes);
+	}
 	return real.lio_listio64(mode, list, n, event);
 }

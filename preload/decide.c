@@ -1,6 +1,7 @@
 /* decide.c - policy asked, rules turned into configs of the core, connections made or refused. */
 #include "decide.h"
 
+#include "fdlife.h"
 #include "real.h"
 
 #include "log.h"
@@ -298,6 +299,16 @@ decide_ask(enum config_role role, const struct sockaddr *addr, socklen_t len, in
 	return r;
 }
 
+static pthread_once_t first = PTHREAD_ONCE_INIT;
+
+/* Registered behind the TLS library's own handler, so that it runs before that one. */
+static void
+at_exit(void)
+{
+	if (atexit(fdlife_finish) != 0)
+		log_line(LOG_LEVEL_WARN, "connections that are open at exit will end without close_notify");
+}
+
 int
 decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const struct sockaddr *peer, bool connected, struct conn **conn,
        int *rule)
@@ -327,8 +338,10 @@ decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const 
 	}
 	*conn = core->conn_new(config, peer, len, connected, q.named == 1 ? q.name : NULL);
 	core->config_free(config);
-	if (*conn)
+	if (*conn) {
+		pthread_once(&first, at_exit);
 		return 1;
+	}
 	log_line(LOG_LEVEL_WARN, "%s: refused with ENOMEM: the connection could not be made", q.who);
 	return -ENOMEM;
 }

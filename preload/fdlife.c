@@ -143,3 +143,31 @@ fdlife_dupfd(struct sock *s, int fd, int least, bool cloexec)
 		return real.fcntl(fd, F_DUPFD_CLOEXEC, least);
 	return doubled(s, real.fcntl(fd, s->phase == SOCK_WRAPPED || cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, least), cloexec);
 }
+
+static void
+finish_one(int fd, struct sock *s, void *arg)
+{
+	(void)arg;
+	if (s->phase == SOCK_WRAPPED && !sock_foreign(s) && core->conn_last(s->conn))
+		core->conn_finish(s->conn, fd);
+}
+
+void
+fdlife_finish(void)
+{
+	fdtab_each(finish_one, NULL);
+}
+
+EXPORT void
+_exit(int status)
+{
+	fdlife_finish();
+	real._exit(status);
+	__builtin_unreachable();
+}
+
+EXPORT void
+_Exit(int status)
+{
+	_exit(status);
+}

@@ -1,8 +1,9 @@
 /*
  * names.c - which name the program resolved to get an address: for SNI, verification and rules.
  *
- * libc's functions answer as ever; we only look on.  The process keeps the last 4096 pairs of address and name (1.2 MiB of address space, touched as
- * it fills; the longest unused pair goes), and every thread which 64 of them it saw last.  Numeric hosts are no names.
+ * libc's functions answer as ever; we only look on.  The process keeps the last 4096 pairs of address and name (1.2 MiB of
+ * address space, touched as it fills; the longest unused pair goes), and every thread which 64 of them it saw last.
+ * Numeric hosts are no names.
  */
 #include "names.h"
 
@@ -106,8 +107,8 @@ bucket_of(const struct address *a)
 }
 
 /*
- * Lower case, without the root's dot.  What a certificate could not carry is not remembered: a name that only AI_IDN understands counts as
- * unknown, and so needs server_hostname.
+ * Lower case, without the root's dot.  What a certificate could not carry is not remembered: a name that only AI_IDN
+ * understands counts as unknown, and so needs server_hostname.
  */
 static bool
 canonical(char out[static NAME_MOST + 1], const char *name)

@@ -15,10 +15,11 @@ bool process_foreign(void);	/* a vfork or bare-clone child: the memory may be an
  */
 void follow_start(void);
 
-enum launch_how { LAUNCH_EXEC, LAUNCH_SPAWN };
-
-/* May this launch go on? 0, or the errno value of the refusal (logged).  path NULL = not known here; actions: spawn's file actions may yet change things. */
-int follow_permits(enum launch_how, int dirfd, const char *path, bool actions);
+/*
+ * May this launch go on? 0, or the errno value of the refusal (logged).  path NULL = not known here, "" = dirfd itself.
+ * actions: file actions of posix_spawn may yet change the descriptors.
+ */
+int follow_permits(int dirfd, const char *path, bool actions);
 
 /* Bytes that follow_fill needs to make the environment that keeps the new image wrapped; 0 = envp is good as it is. */
 size_t follow_size(char *const *envp);

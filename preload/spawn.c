@@ -1,8 +1,8 @@
 /*
  * spawn.c - what a new program image needs: an environment in which it is wrapped as we are, and no wire in its hands.
  *
- * On the kernel's side every wrapped descriptor is close-on-exec, so nothing can leak; here the program is told, and refused where closing
- * would silently change what the new image talks to.
+ * On the kernel's side every wrapped descriptor is close-on-exec, so nothing can leak; here the program is told, and
+ * refused where closing would silently change what the new image talks to.
  */
 #include "process.h"
 
@@ -176,14 +176,13 @@ follow_unmap(void *room, size_t size)
 /* The descriptors. */
 
 struct sweep {
-	enum launch_how how;
 	bool actions;
 	int error;
 };
 
 /*
- * The table may be a vfork parent's while the descriptors are the child's own: one that the kernel would pass on is something else by now, for
- * ours never are.
+ * The table may be a vfork parent's while the descriptors are the child's own: one that the kernel would pass on is
+ * something else by now, for ours never are.
  */
 static void
 sweep_one(int fd, struct sock *s, void *arg)
@@ -197,7 +196,7 @@ sweep_one(int fd, struct sock *s, void *arg)
 	if (flags < 0 || !(flags & FD_CLOEXEC))
 		return;
 	if (fd <= STDERR_FILENO && !w->actions) {
-		log_line(LOG_LEVEL_WARN, "a new program is refused with wrapped descriptor %d as its own: it needs route = relay", fd);
+		log_line(LOG_LEVEL_WARN, "a new program with wrapped descriptor %d is refused: it needs route = relay", fd);
 		w->error = EACCES;
 		return;
 	}
@@ -281,9 +280,9 @@ warn_cage(void)
 }
 
 int
-follow_permits(enum launch_how how, int dirfd, const char *path, bool actions)
+follow_permits(int dirfd, const char *path, bool actions)
 {
-	struct sweep w = { how, actions, 0 };
+	struct sweep w = { actions, 0 };
 	int saved = errno;
 
 	fdtab_each(sweep_one, &w);
@@ -312,7 +311,8 @@ struct spawn {
 static int
 spawn(const struct spawn *p, pid_t *pid, char *const envp[], bool search)
 {
-	int error = follow_permits(LAUNCH_SPAWN, AT_FDCWD, search && !strchr(p->path, '/') ? NULL : p->path, p->actions != NULL);
+	const char *known = search && !strchr(p->path, '/') ? NULL : p->path;
+	int error = follow_permits(AT_FDCWD, known, p->actions != NULL);
 	size_t size = error ? 0 : follow_size(envp);
 	void *room;
 
@@ -330,8 +330,8 @@ spawn(const struct spawn *p, pid_t *pid, char *const envp[], bool search)
 }
 
 EXPORT int
-posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
-	    char *const envp[])
+posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+	    char *const argv[], char *const envp[])
 {
 	struct spawn p = { real.posix_spawn, path, actions, attr, argv };
 
@@ -339,8 +339,8 @@ posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *acti
 }
 
 EXPORT int
-posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
-	     char *const envp[])
+posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+	     char *const argv[], char *const envp[])
 {
 	struct spawn p = { real.posix_spawnp, file, actions, attr, argv };
 

@@ -1,8 +1,8 @@
 /*
  * stdio.c - where libc's streams meet our descriptors.
  *
- * A stream reads and writes inside libc, where no wrapper is met: its bytes would reach the wire in clear.  So no stream is made over a socket
- * that is wrapped or may yet be.
+ * A stream reads and writes inside libc, where no wrapper is met: its bytes would reach the wire in clear.  So no stream is
+ * made over a socket that is wrapped or may yet be.
  */
 #include "decide.h"
 #include "real.h"
@@ -127,7 +127,7 @@ close_stream(FILE *f, int fd)
 {
 	if (wrapped(fd) && still_socket(fd) && __fpending(f)) {
 		__fpurge(f);	/* a stream made before we were: what it holds must not be flushed in clear */
-		log_line(LOG_LEVEL_WARN, "a stream over wrapped descriptor %d is closed: what it held is dropped, it needs route = relay", fd);
+		log_line(LOG_LEVEL_WARN, "what a stream over wrapped descriptor %d held is dropped: it needs route = relay", fd);
 	}
 	fdtab_close(fd);
 	return real.fclose(f);

@@ -98,7 +98,9 @@ static const struct set_case {
 	{"ssl_version", "TLSv1.2", has_maximum_version, "771", NULL},
 	{"ssl_version", "tls", has_maximum_version, "0", NULL},
 	{"ssl_version", "SSLv23", has_minimum_version, "771", NULL},
-	{"ssl_version", "SSLv2", has_maximum_version, "0", "expected TLS"},
+	{"ssl_version", "PROTOCOL_TLS", has_maximum_version, "0", NULL},
+	{"ssl_version", "PROTOCOL_TLSv1_2", has_maximum_version, "771", NULL},
+	{"ssl_version", "SSLv2", has_maximum_version, "0", "expected PROTOCOL_TLS"},
 	{"handshake_timeout", "0", has_handshake_timeout_ms, "0", NULL},
 	{"handshake_timeout", "1500", has_handshake_timeout_ms, "1500", NULL},
 	{"handshake_timeout", "-1", has_handshake_timeout_ms, "30000", "milliseconds"},
@@ -130,7 +132,8 @@ run_set(const struct set_case *k)
 	r = config_set(c, k->key, k->value, err, sizeof(err));
 	snprintf(name, sizeof(name), "%s = %s", k->key, k->value);
 	result("set", name,
-	       r == (k->error ? -1 : 0) && errno == EDOM && (!k->error || strstr(err, k->error)) && (!k->has || k->has(c, k->expect)),
+	       r == (k->error ? -1 : 0) && errno == EDOM && (!k->error || strstr(err, k->error))
+	       && (!k->has || k->has(c, k->expect)),
 	       err);
 	config_free(c);
 }
@@ -215,7 +218,8 @@ test_life(void)
 	result("life", "commands in order", config_set(c, "openssl.A", "1", err, sizeof(err)) == 0
 	       && config_set(c, "openssl.B", "2", err, sizeof(err)) == 0 && c->ncommands == 2 && same(c->commands[1].name, "B")
 	       && same(c->commands[1].value, "2"), err);
-	result("life", "short buffer", config_set(c, "nonsense", "1", tiny, sizeof(tiny)) == -1 && strlen(tiny) == sizeof(tiny) - 1, tiny);
+	result("life", "short buffer", config_set(c, "nonsense", "1", tiny, sizeof(tiny)) == -1
+	       && strlen(tiny) == sizeof(tiny) - 1, tiny);
 	result("life", "no buffer", config_set(c, "nonsense", "1", NULL, 0) == -1, "");
 	result("life", "reference", config_ref(c) == c, "");
 	config_free(c);

@@ -130,7 +130,8 @@ settle_versions(struct checker *c)
 			return 0;
 		}
 		if (c->at[bounds[i]].level == pin->level && !is(c, bounds[i], version))
-			return blame(c, bounds[i], "ssl_version names one version already, expected the same one or no bound beside it");
+			return blame(
+			    c, bounds[i], "ssl_version names one version already, expected the same one or no bound beside it");
 	}
 	for (i = 0; i < 2; i++)
 		c->at[bounds[i]] = (struct filled){ version, pin->level, pin->line, pin->column };
@@ -150,7 +151,8 @@ check_versions(struct checker *c)
 		return blame(c, POLICY_KEY_MAXIMUM_VERSION, text);
 	}
 	if (low < policy_value_version("TLSv1.2") && !is(c, POLICY_KEY_INSECURE, "yes"))
-		return blame(c, POLICY_KEY_MINIMUM_VERSION, "versions below TLSv1.2 need insecure = yes, expected that or a newer version");
+		return blame(
+		    c, POLICY_KEY_MINIMUM_VERSION, "versions below TLSv1.2 need insecure = yes, expected that or a newer version");
 	return 0;
 }
 
@@ -188,11 +190,13 @@ check_client(struct checker *c)
 	if (c->rule->role != POLICY_CLIENT)
 		return 0;
 	if (blind && c->at[POLICY_KEY_CHECK_HOSTNAME].level == OWN && is(c, POLICY_KEY_CHECK_HOSTNAME, "yes"))
-		return blame(c, POLICY_KEY_CHECK_HOSTNAME, "check_hostname = yes with cert_reqs = none, expected cert_reqs = required");
+		return blame(
+		    c, POLICY_KEY_CHECK_HOSTNAME, "check_hostname = yes with cert_reqs = none, expected cert_reqs = required");
 	if (is(c, POLICY_KEY_INSECURE, "yes"))
 		return 0;
 	if (blind)
-		return blame(c, POLICY_KEY_CERT_REQS, "cert_reqs = none on a client needs insecure = yes, expected that or required");
+		return blame(
+		    c, POLICY_KEY_CERT_REQS, "cert_reqs = none on a client needs insecure = yes, expected that or required");
 	if (is(c, POLICY_KEY_CHECK_HOSTNAME, "no"))
 		return blame(c, POLICY_KEY_CHECK_HOSTNAME, "check_hostname = no needs insecure = yes, expected that or yes");
 	return 0;
@@ -205,7 +209,8 @@ check_server(struct checker *c)
 		return 0;
 	if (c->at[POLICY_KEY_CERTFILE].value == NULL)
 		return blame(c, POLICY_KEY_CERTFILE, "no certificate, expected certfile = FILE in every server rule that wraps");
-	if (!is(c, POLICY_KEY_CERT_REQS, "none") && c->at[POLICY_KEY_CA_CERTS].value == NULL && c->at[POLICY_KEY_CAPATH].value == NULL)
+	if (!is(c, POLICY_KEY_CERT_REQS, "none") && c->at[POLICY_KEY_CA_CERTS].value == NULL &&
+	    c->at[POLICY_KEY_CAPATH].value == NULL)
 		return blame(c, POLICY_KEY_CERT_REQS,
 		    "a server that asks for certificates must say whose, expected ca_certs or capath in this rule");
 	return 0;

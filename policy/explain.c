@@ -43,7 +43,8 @@ explain_no(const struct policy_rule *rule, const struct policy_asked *asked, cha
 	if (!port_fits(rule, asked->port))
 		snprintf(buf, size, "no: port %u is not in its match", asked->port);
 	else if (asked->namelen > 0)
-		snprintf(buf, size, "no: neither the address %s nor the name %.*s is in its match", address, (int)asked->namelen, asked->name);
+		snprintf(buf, size, "no: neither the address %s nor the name %.*s is in its match", address, (int)asked->namelen,
+		    asked->name);
 	else
 		snprintf(buf, size, "no: the address %s is not in its match", address);
 	return -1;
@@ -62,12 +63,13 @@ explain_fine(const struct policy_rule *rule, const struct policy_asked *asked, c
 		return explain_no(rule, asked, buf, size);
 	policy_pattern_print(find(rule, asked, found), text, sizeof text);
 	if (found.answer == POLICY_UNKNOWN) {
-		snprintf(buf, size, "cannot know: %s names a host, and which name was resolved is not known; an address in match settles it",
-		    text);
+		snprintf(buf, size,
+		    "cannot know: %s names a host, and which name was resolved is not known; an address in match settles it", text);
 		return POLICY_CANNOT_KNOW;
 	}
 	if (found.by_name)
-		snprintf(buf, size, "yes, by the name %.*s: %s; the rule %s", (int)asked->namelen, asked->name, text, does[rule->action]);
+		snprintf(buf, size, "yes, by the name %.*s: %s; the rule %s", (int)asked->namelen, asked->name, text,
+		    does[rule->action]);
 	else
 		snprintf(buf, size, "yes, by the address: %s; the rule %s", text, does[rule->action]);
 	return (int)rule->action;

@@ -29,7 +29,8 @@ check_file(int fd, struct policy_error *err)
 	if (!S_ISREG(st.st_mode))
 		return policy_error_set(err, 0, 0, "not a regular file, expected one");
 	if (st.st_uid != 0 && st.st_uid != self)
-		return policy_error_set(err, 0, 0, "owned by user %ju, expected root or user %ju", (uintmax_t)st.st_uid, (uintmax_t)self);
+		return policy_error_set(
+		    err, 0, 0, "owned by user %ju, expected root or user %ju", (uintmax_t)st.st_uid, (uintmax_t)self);
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		return policy_error_set(err, 0, 0, "writable by %s (mode %04o), expected no more than its owner: chmod go-w",
 		    (st.st_mode & S_IWOTH) != 0 ? "others" : "its group", (unsigned)st.st_mode & 07777);

@@ -103,11 +103,12 @@ static const struct spelling spellings[] = {
 	{ "verify", "cert_reqs" }, { "verifyChain", "cert_reqs" }, { "verifyPeer", "cert_reqs" }, { "requireCert", "cert_reqs" },
 	{ "checkHost", "check_hostname" }, { "checkIP", "check_hostname" }, { "cert", "certfile" }, { "key", "keyfile" },
 	{ "sslVersion", "ssl_version" }, { "sslVersionMin", "minimum_version" }, { "sslVersionMax", "maximum_version" },
-	{ "CAfile", "ca_certs" }, { "CApath", "capath" }, { "CAstore", "ca_certs" }, { "curve", "groups" }, { "curves", "groups" },
+	{ "CAfile", "ca_certs" }, { "CApath", "capath" }, { "CAstore", "ca_certs" },
+	{ "curve", "groups" }, { "curves", "groups" },
 	{ "sni", "server_hostname" }, { "TIMEOUTconnect", "handshake_timeout" },
 	/* HAProxy */
-	{ "ca-file", "ca_certs" }, { "crt", "certfile" }, { "ssl-min-ver", "minimum_version" }, { "ssl-max-ver", "maximum_version" },
-	{ "verifyhost", "check_hostname" }, { "snihost", "server_hostname" }, { "alpn", "alpn_protocols" },
+	{ "ca-file", "ca_certs" }, { "crt", "certfile" }, { "verifyhost", "check_hostname" }, { "snihost", "server_hostname" },
+	{ "ssl-min-ver", "minimum_version" }, { "ssl-max-ver", "maximum_version" }, { "alpn", "alpn_protocols" },
 	/* nginx */
 	{ "ssl_certificate", "certfile" }, { "ssl_certificate_key", "keyfile" }, { "ssl_verify_client", "cert_reqs" },
 	{ "ssl_client_certificate", "ca_certs" }, { "ssl_trusted_certificate", "ca_certs" }, { "ssl_protocols", "minimum_version" },
@@ -124,8 +125,8 @@ static const struct spelling commands[] = {
 	{ "Certificate", "certfile" }, { "PrivateKey", "keyfile" }, { "CipherString", "ciphers" },
 	{ "Ciphersuites", "ciphersuites" }, { "Groups", "groups" }, { "Curves", "groups" }, { "ECDHParameters", "groups" },
 	{ "MinProtocol", "minimum_version" }, { "MaxProtocol", "maximum_version" }, { "Protocol", "minimum_version" },
-	{ "VerifyCAFile", "ca_certs" }, { "VerifyCAPath", "capath" }, { "VerifyCAStore", "ca_certs" }, { "VerifyMode", "cert_reqs" },
-	{ "Options", "options" }, { NULL, NULL },
+	{ "VerifyCAFile", "ca_certs" }, { "VerifyCAPath", "capath" }, { "VerifyCAStore", "ca_certs" },
+	{ "VerifyMode", "cert_reqs" }, { "Options", "options" }, { NULL, NULL },
 };
 
 static char

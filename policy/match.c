@@ -96,7 +96,8 @@ policy_asked_set(struct policy_asked *asked, const struct policy_query *query)
 	asked->role = query->role;
 	set_address(asked, query->addr);
 	set_name(asked, query->role == POLICY_CLIENT ? query->name : NULL);
-	asked->here = query->role == POLICY_CLIENT && (block_has(&any4, 32, &asked->address) || block_has(&any6, 128, &asked->address));
+	asked->here =
+	    query->role == POLICY_CLIENT && (block_has(&any4, 32, &asked->address) || block_has(&any6, 128, &asked->address));
 	return POLICY_ASK_FINE;
 }
 

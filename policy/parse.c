@@ -114,7 +114,8 @@ read_section(struct policy_reader *r, const char *at)
 
 	if (!client && !defaults && !(len == 6 && memcmp(word, "server", len) == 0))
 		return policy_error_set(r->err, r->line, policy_line_column(r, word),
-		    "unknown section \"%.*s\", expected [defaults], [client NAME] or [server NAME]", policy_excerpt(word, len), word);
+		    "unknown section \"%.*s\", expected [defaults], [client NAME] or [server NAME]", policy_excerpt(word, len),
+		    word);
 	if (close == r->end || *close != ']')
 		return fail_at(r, close, "expected a name of letters, digits and any of . _ - and then ]");
 	rest = skip(r, close + 1);
@@ -130,9 +131,9 @@ fail_unknown(const struct policy_reader *r, const char *name, size_t len)
 {
 	const char *nearest = policy_key_nearest(name, len);
 
-	return policy_error_set(r->err, r->line, policy_line_column(r, name), "unknown key \"%.*s\", %s%s%s", policy_excerpt(name, len),
-	    name, nearest != NULL ? "did you mean \"" : "expected one of wrapsock-policy(5)", nearest != NULL ? nearest : "",
-	    nearest != NULL ? "\"?" : "");
+	return policy_error_set(r->err, r->line, policy_line_column(r, name), "unknown key \"%.*s\", %s%s%s",
+	    policy_excerpt(name, len), name, nearest != NULL ? "did you mean \"" : "expected one of wrapsock-policy(5)",
+	    nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
 }
 
 static int
@@ -158,7 +159,8 @@ check_place(const struct policy_reader *r, const struct policy_key *key, const c
 	unsigned column = policy_line_column(r, at);
 
 	if (r->rule == NULL && (key->flags & POLICY_KEY_IN_RULES) != 0)
-		return policy_error_set(r->err, r->line, column, "%s in [defaults], expected it in a [client NAME] or [server NAME]", key->name);
+		return policy_error_set(
+		    r->err, r->line, column, "%s in [defaults], expected it in a [client NAME] or [server NAME]", key->name);
 	if (r->rule != NULL && (key->flags & POLICY_KEY_IN_DEFAULTS) != 0)
 		return policy_error_set(r->err, r->line, column, "%s in a rule, expected it in [defaults]", key->name);
 	if (r->rule != NULL && r->rule->role == POLICY_SERVER && (key->flags & POLICY_KEY_OF_CLIENTS) != 0)
@@ -278,7 +280,8 @@ set_folder(struct policy *policy, const char *path, struct policy_error *err)
 
 	if (path[0] != '/') {
 		if (getcwd(cwd, sizeof cwd) == NULL || cwd[0] != '/')
-			return policy_error_set(err, 0, 0, "the current directory has no path, expected the policy's absolute path");
+			return policy_error_set(
+			    err, 0, 0, "the current directory has no path, expected the policy's absolute path");
 		here = strlen(cwd);
 	}
 	if ((folder = policy_arena_take(policy, here + 1 + len + 1, 1)) == NULL)

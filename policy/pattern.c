@@ -81,7 +81,8 @@ mask(struct policy_pattern *p)
 
 /* ADDRESS or ADDRESS/LENGTH in host, which this function may cut; at is where it stood in the item. */
 static int
-read_block(struct policy_reader *r, const struct policy_item *item, char *host, const char *at, int family, struct policy_pattern *p)
+read_block(
+    struct policy_reader *r, const struct policy_item *item, char *host, const char *at, int family, struct policy_pattern *p)
 {
 	unsigned most = family == AF_INET ? 32 : 128;
 	char *slash = strchr(host, '/');

@@ -48,8 +48,9 @@ word(struct policy_reader *r, const struct policy_key *key, const struct policy_
 	if (w->written != NULL && w->means != NULL)
 		return w->means;
 	offer(key->words, offered, sizeof offered);
-	policy_error_set(r->err, r->line, item->column, "%s = %.*s%s%s, expected %s", key->name, policy_excerpt(item->text, item->len),
-	    item->text, w->why != NULL ? " is " : " is not known", w->why != NULL ? w->why : "", offered);
+	policy_error_set(r->err, r->line, item->column, "%s = %.*s%s%s, expected %s", key->name,
+	    policy_excerpt(item->text, item->len), item->text, w->why != NULL ? " is " : " is not known",
+	    w->why != NULL ? w->why : "", offered);
 	return NULL;
 }
 
@@ -128,7 +129,8 @@ protocol(struct policy_reader *r, const struct policy_key *key, const struct pol
 	if (check_token(r, key, item, "\"\\#;") != 0)
 		return NULL;
 	if (item->len > 255) {		/* RFC 7301: opaque ProtocolName<1..2^8-1> */
-		policy_error_set(r->err, r->line, item->column, "%s: name of %zu bytes, expected at most 255", key->name, item->len);
+		policy_error_set(
+		    r->err, r->line, item->column, "%s: name of %zu bytes, expected at most 255", key->name, item->len);
 		return NULL;
 	}
 	return item->text;
@@ -150,7 +152,8 @@ read_file(struct policy_reader *r, const struct policy_key *key, const struct po
 	if (items->text[0] == '/')
 		folder = 0;
 	if (folder + items->len > PATH_LIMIT) {
-		policy_error_set(r->err, r->line, items->column, "%s: path too long, expected at most %d bytes", key->name, PATH_LIMIT);
+		policy_error_set(
+		    r->err, r->line, items->column, "%s: path too long, expected at most %d bytes", key->name, PATH_LIMIT);
 		return NULL;
 	}
 	if (folder == 0)
@@ -211,13 +214,15 @@ read_duration(struct policy_reader *r, const struct policy_key *key, const struc
 	for (i = 0; i < 3 && strcmp(items->text + digits, units[i].name) != 0; i++)
 		;
 	if (digits == 0 || i == 3) {
-		policy_error_set(r->err, r->line, items->column, "%s = %.*s is no duration, expected a number with its unit: 500ms, 2s or 1m",
-		    key->name, policy_excerpt(items->text, items->len), items->text);
+		policy_error_set(r->err, r->line, items->column,
+		    "%s = %.*s is no duration, expected a number with its unit: 500ms, 2s or 1m", key->name,
+		    policy_excerpt(items->text, items->len), items->text);
 		return NULL;
 	}
 	amount = digits > 9 ? DURATION_MAX + 1 : strtoul(items->text, NULL, 10);
 	if (amount > DURATION_MAX / units[i].ms) {
-		policy_error_set(r->err, r->line, items->column, "%s: too long, expected at most %dm", key->name, DURATION_MAX / 60000);
+		policy_error_set(
+		    r->err, r->line, items->column, "%s: too long, expected at most %dm", key->name, DURATION_MAX / 60000);
 		return NULL;
 	}
 	snprintf(ms, sizeof ms, "%lu", amount * units[i].ms);
@@ -250,7 +255,8 @@ read_programs(struct policy_reader *r, const struct policy_key *key, const struc
 		return kept(r, NULL);
 	for (i = 0; i < n; i++) {
 		if (!policy_glob_valid(items[i].text)) {
-			policy_error_set(r->err, r->line, items[i].column, "%s: [ is not closed, expected a ] behind it", key->name);
+			policy_error_set(
+			    r->err, r->line, items[i].column, "%s: [ is not closed, expected a ] behind it", key->name);
 			return NULL;
 		}
 		rule->programs[i] = items[i].text;

@@ -43,7 +43,7 @@ __asm__(".text\n.set slot, 0\n"
 );
 
 struct real real = {
-#define CALL(name, family) .name = (__typeof__(&name))early_##name,
+#define CALL(name, family) .name = (__typeof__(&name))(void *)early_##name,
 #include "calls.def"
 #undef CALL
 };
@@ -131,7 +131,7 @@ real_resolve(void)
 	}
 #define CALL(name, family)                                                                                                                 \
 	p = dlsym(RTLD_NEXT, #name);                                                                                                       \
-	real.name = p ? (__typeof__(&name))p : (__typeof__(&name))(void (*)(void))absent;
+	real.name = p ? (__typeof__(&name))p : (__typeof__(&name))(void *)absent;
 #include "calls.def"
 #undef CALL
 	resolved = 1;

@@ -98,8 +98,8 @@ exited() { # PID; a child that nobody has waited for yet is gone, too
 }
 
 stop_pid() {
-    if kill -TERM -- "-$1" 2>/dev/null; then wait_for -t 3 exited "$1"; fi
-    kill -KILL -- "-$1" 2>/dev/null
+    if kill -s TERM -- "-$1" 2>/dev/null; then wait_for -t 3 exited "$1"; fi
+    kill -s KILL -- "-$1" 2>/dev/null
     wait "$1" 2>/dev/null
 }
 

@@ -31,7 +31,8 @@ print_short(const struct policy *policy, const char *whole, size_t len)
 {
 	char *part = malloc(len / 2 + 1);
 
-	if (part == NULL || policy_print(policy, part, len / 2 + 1) != len || memcmp(part, whole, len / 2) != 0 || part[len / 2] != '\0')
+	if (part == NULL || policy_print(policy, part, len / 2 + 1) != len || memcmp(part, whole, len / 2) != 0 ||
+	    part[len / 2] != '\0')
 		abort();
 	free(part);
 }
@@ -45,7 +46,8 @@ ask(const struct policy *policy, const struct policy_query *query)
 
 	for (rule = 0; rule < policy_rules(policy); rule++) {
 		answer = policy_explain(policy, rule, query, text, sizeof text);
-		if (verdict.rule >= 0 && (rule < verdict.rule ? answer != -1 : rule == verdict.rule && answer != (int)verdict.answer))
+		if (verdict.rule >= 0 &&
+		    (rule < verdict.rule ? answer != -1 : rule == verdict.rule && answer != (int)verdict.answer))
 			abort();
 	}
 	if (verdict.answer != POLICY_PLAIN && !policy_concerns(policy, query->role, query->program))

@@ -230,7 +230,8 @@ expect(const char *name, const char *text, size_t len, unsigned line, unsigned c
 	bool ok = policy_parse(text, len, PATH, &policy, &err) == 0;
 
 	snprintf(why, sizeof why, "%u:%u: %s", err.line, err.column, err.text);
-	result("sizes", name, says == NULL ? ok : !ok && err.line == line && err.column == column && strstr(err.text, says) != NULL, why);
+	result("sizes", name, says == NULL ? ok :
+	    !ok && err.line == line && err.column == column && strstr(err.text, says) != NULL, why);
 	policy_free(policy);
 }
 
@@ -341,7 +342,8 @@ test_settings(void)
 			continue;
 		}
 		value = policy_rule_setting(policy, 0, c->key);
-		result("settings", c->name, (value == NULL) == (c->value == NULL) && (value == NULL || strcmp(value, c->value) == 0),
+		result("settings", c->name,
+		    (value == NULL) == (c->value == NULL) && (value == NULL || strcmp(value, c->value) == 0),
 		    value != NULL ? value : "not set");
 		policy_free(policy);
 	}
@@ -489,7 +491,8 @@ match_one(const struct match_case *c)
 	char text[300], why[400];
 	int told;
 
-	snprintf(text, sizeof text, c->match[0] == '[' && strchr(c->match, '\n') != NULL ? "%s" : "[client a]\nmatch = %s\n", c->match);
+	snprintf(text, sizeof text,
+	    c->match[0] == '[' && strchr(c->match, '\n') != NULL ? "%s" : "[client a]\nmatch = %s\n", c->match);
 	if (policy_parse(text, strlen(text), PATH, &policy, &err) != 0) {
 		result("match", c->name, false, err.text);
 		return;
@@ -687,7 +690,8 @@ test_print(void)
 	if (policy_parse(text, strlen(text), PATH, &policy, &err) == 0) {
 		one = printed(policy);
 		result("print", "canonical", strcmp(one, canonical) == 0, one);
-		result("print", "cut", policy_print(policy, cut, sizeof cut) == strlen(one) && strncmp(cut, one, 19) == 0 && cut[19] == '\0', cut);
+		result("print", "cut",
+		    policy_print(policy, cut, sizeof cut) == strlen(one) && strncmp(cut, one, 19) == 0 && cut[19] == '\0', cut);
 		free(one);
 	} else {
 		result("print", "canonical", false, err.text);

@@ -1,10 +1,11 @@
 /* peer.c - the calls that make and name connections: where policy is asked. */
 #include "sock.h"
 
+#include "raw.h"
+
 #include <sys/single_threaded.h>
 #include <sys/syscall.h>
 
-#include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
@@ -408,33 +409,75 @@ getsockname(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
 	return real.getsockname(fd, addr, len);
 }
 
+/* What stdio already holds, it would read and write past us. */
+static bool
+stdio_holds(int fd)
+{
+	if (fd > 2)
+		return false;
+	log_line(LOG_LEVEL_WARN, "descriptor %d is a connection that policy wraps, and stdio would use it in clear: it is shut down; cure: "
+				 "route = relay", fd);
+	return true;
+}
+
+/* 0 = plain, else the sock is bound or the wire is shut down. */
+static void
+inherit(int fd, const struct sockaddr *local, socklen_t llen, const struct sockaddr *peer, socklen_t plen)
+{
+	struct conn *conn;
+	int rule, r = decide(CONFIG_SERVER, local, llen, peer, true, &conn, &rule);
+	HOLD s = NULL;
+
+	if (r == 0)
+		r = decide(CONFIG_CLIENT, peer, plen, peer, true, &conn, &rule);
+	if (r == 0)
+		return;
+	if (r > 0 && !stdio_holds(fd) && (s = sock_new(AF_INET)) &&
+	    sock_adopt(fd, s, conn, rule, real.fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
+		return;
+	if (r > 0 && !s)
+		core->conn_free(conn);
+	real.shutdown(fd, SHUT_RDWR);
+}
+
 static void
 inherited(int fd)
 {
 	struct sockaddr_storage peer, local;
 	socklen_t plen = sizeof peer, llen = sizeof local;
-	struct conn *conn;
-	struct sock *s;
-	int rule, r, flags;
 
-	if (!sock_tcp(fd) || real.getpeername(fd, (struct sockaddr *)&peer, &plen) < 0 ||
-	    real.getsockname(fd, (struct sockaddr *)&local, &llen) < 0)
-		return;
-	r = decide(CONFIG_SERVER, (struct sockaddr *)&local, llen, (struct sockaddr *)&peer, true, &conn, &rule);
-	if (r == 0)
-		r = decide(CONFIG_CLIENT, (struct sockaddr *)&peer, plen, (struct sockaddr *)&peer, true, &conn, &rule);
-	if (r == 0)
-		return;
-	flags = real.fcntl(fd, F_GETFD);
-	s = r > 0 ? sock_new(AF_INET) : NULL;
-	if (!s || sock_adopt(fd, s, conn, rule, flags & FD_CLOEXEC) < 0)
-		real.shutdown(fd, SHUT_RDWR);
-	fdtab_put(s);
+	if (sock_tcp(fd) && real.getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 &&
+	    real.getsockname(fd, (struct sockaddr *)&local, &llen) == 0)
+		inherit(fd, (struct sockaddr *)&local, llen, (struct sockaddr *)&peer, plen);
 }
+
+/* glibc's readdir would allocate; a program's start is no place for that. */
+struct entry {
+	uint64_t inode, offset;
+	uint16_t size;
+	uint8_t type;
+	char name[];
+};
 
 void
 sock_inherited(void)
 {
-	for (int fd = 0; fd < 3; fd++)
-		inherited(fd);
+	_Alignas(struct entry) char buf[2048];
+	long dir = raw_syscall(SYS_openat, AT_FDCWD, (long)"/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0), n;
+
+	if (dir < 0) {			/* no /proc: those that a program is started with */
+		for (int fd = 0; fd < 16; fd++)
+			inherited(fd);
+		return;
+	}
+	while ((n = raw_syscall(SYS_getdents64, dir, (long)buf, sizeof buf, 0, 0, 0)) > 0)
+		for (long at = 0; at < n;) {
+			const struct entry *e = (const void *)(buf + at);
+			int fd = e->name[0] == '.' ? -1 : atoi(e->name);
+
+			if (fd >= 0 && fd != dir)
+				inherited(fd);
+			at += e->size;
+		}
+	raw_syscall(SYS_close, dir, 0, 0, 0, 0, 0);
 }

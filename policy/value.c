@@ -41,7 +41,7 @@ static const char *
 word(struct policy_reader *r, const struct policy_key *key, const struct policy_item *item)
 {
 	const struct policy_word *w;
-	char offered[160];
+	char offered[256];
 
 	for (w = key->words; w->written != NULL && !policy_same(w->written, item->text, item->len); w++)
 		;

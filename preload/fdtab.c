@@ -1,6 +1,7 @@
 /* fdtab.c - the table, and the life of a socket of ours. */
 #include "fdtab.h"
 
+#include "book.h"
 #include "decide.h"
 #include "epoll.h"
 #include "names.h"
@@ -261,6 +262,7 @@ fdtab_fork_child(void)
 		if (s->conn)
 			core->conn_fork_child(s->conn);
 	}
+	book_fork_child();
 	names_fork_child();
 	epoll_fork_child();
 }

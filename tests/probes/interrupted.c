@@ -2,6 +2,7 @@
 #include "probe.h"
 
 #include <sys/time.h>
+#include <sys/uio.h>
 
 #include <pthread.h>
 #include <signal.h>

@@ -30,6 +30,7 @@ int
 main(int argc, char **argv)
 {
 	static struct iovec iov[MANY + 100];
+	volatile int negative = -1;
 	struct mmsghdr m[3] = { 0 };
 	struct msghdr one = { .msg_iov = iov };
 	int fd = dial(argv[1]), n = cut(iov, out, MANY);
@@ -41,7 +42,7 @@ main(int argc, char **argv)
 	say("writev: %s of %d", result(writev(fd, iov, MANY)), n);
 	read_all(fd, in, (size_t)n, 5000);
 	compare("writev", (size_t)n);
-	say("too many: %s, negative: %s", result(writev(fd, iov, 1025)), result(readv(fd, iov, -1)));
+	say("too many: %s, negative: %s", result(writev(fd, iov, 1025)), result(readv(fd, iov, negative)));
 
 	write_all(fd, out, 3000);
 	for (r = 0; r < 3000;) {

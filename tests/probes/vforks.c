@@ -5,14 +5,12 @@
 
 #include <spawn.h>
 
-extern char **environ;
-
 int
 main(int argc, char **argv)
 {
 	int fd = dial(argv[1]), status = -1;
 	posix_spawn_file_actions_t actions;
-	char *command[] = { "true", NULL };
+	char name[] = "true", *command[] = { name, NULL };
 	pid_t pid;
 
 	(void)argc;

@@ -1,0 +1,24 @@
+/*
+ * book.h - the policy in force, and the configs that its rules become.
+ */
+#ifndef WRAPSOCK_BOOK_H
+#define WRAPSOCK_BOOK_H
+
+#include "core.h"
+#include "policy.h"
+
+struct book;
+
+struct book *book_now(void);			/* looks at the file at most once a second; NULL = no policy was found */
+const struct policy *book_policy(const struct book *);	/* NULL = there is none that can be used */
+const struct policy_program *book_program(void);	/* this process */
+
+/*
+ * The rule's config, counted; made at its first use, and again when a file it names has changed.  NULL: the rule is void, *error = EACCES, or the
+ * library cannot be had, ELIBACC; why says so.
+ */
+struct config *book_config(struct book *, int rule, int *error, char *why, size_t size);
+
+void book_fork_child(void);
+
+#endif

@@ -78,7 +78,7 @@ $(BUILD)/libwrapsock.so: $(lib) $(BUILD)/libwrapsock.map
 	$(Q)ln -sf libwrapsock.so $(BUILD)/libwrapsock.so.1
 # The launcher reads the version from the soname: nobody links this object.
 $(BUILD)/libwrapsock-preload.so: ARGS = -shared -Wl,-soname,libwrapsock-preload.so.$(VERSION) -Wl,--version-script=$(BUILD)/libwrapsock-preload.map
-$(BUILD)/libwrapsock-preload.so: $(preload) $(policy) $(BUILD)/lib/log.o $(BUILD)/libwrapsock-preload.map
+$(BUILD)/libwrapsock-preload.so: $(preload) $(policy) $(BUILD)/lib/log.o $(BUILD)/lib/stack.o $(BUILD)/libwrapsock-preload.map
 	$(link)
 $(BUILD)/wrapsockctl: ARGS = -pie
 $(BUILD)/wrapsockctl: $(tools) $(policy)

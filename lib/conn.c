@@ -347,7 +347,7 @@ conn_shutdown(struct conn *c, int fd, int how)
 			r = conn_notify(c, fd);
 		if (r == -EAGAIN && c->blocking) {
 			while (r == -EAGAIN && (r = conn_wait(c, fd, POLLOUT, conn_now() + 5000)) > 0)
-				r = conn_flush(c, fd);
+				r = conn_notify(c, fd);
 		}
 		c->shut_write = true;
 		raw_shutdown(fd, SHUT_WR);

@@ -2,6 +2,7 @@
 #include "conn_impl.h"
 
 #include "raw.h"
+#include "stack.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -68,13 +69,29 @@ peer_left(struct conn *c, int fd)
 	return conn_fail(c, fd, ECONNRESET, "the peer closed the connection during the TLS handshake");
 }
 
+struct step {
+	struct engine *tls;
+	enum engine_result result;
+};
+
+static void
+step(void *arg)
+{
+	struct step *s = arg;
+
+	s->result = engine_handshake(s->tls);
+}
+
 static int
 advance(struct conn *c, int fd)
 {
 	for (;;) {
-		enum engine_result result = engine_handshake(c->tls);
+		struct step s = { c->tls, ENGINE_DONE };
+		enum engine_result result;
 		int r;
 
+		stack_run(step, &s);
+		result = s.result;
 		if (result != ENGINE_DONE && result != ENGINE_WANT_READ)
 			return conn_fail_tls(c, fd, result);
 		r = flush_flight(c, fd);

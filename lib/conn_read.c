@@ -101,6 +101,7 @@ conn_fill(struct conn *c, int fd, size_t room)
 {
 	struct engine_wire *w = &c->wire;
 	size_t have, size, rest;
+	int r;
 
 	compact(w);
 	have = w->in_len;
@@ -120,10 +121,9 @@ conn_fill(struct conn *c, int fd, size_t room)
 		return take(c, fd, room > have && room - have > rest ? room - have : rest, 0);
 	if (rest > 1)
 		return take(c, fd, rest - 1, 0);
-	if (take(c, fd, 1, MSG_PEEK) != 1)
-		return -EAGAIN;
-	c->owed = true;
-	return 1;
+	r = take(c, fd, 1, MSG_PEEK);
+	c->owed = r == 1;
+	return r;
 }
 
 size_t
@@ -152,6 +152,18 @@ end_of_stream(struct conn *c, int fd, bool clean)
 	raw_shutdown(fd, SHUT_RD);	/* an edge for those who wait, and readable for ever */
 }
 
+/* An idle connection keeps no buffer. */
+static void
+drop_empty(struct conn *c)
+{
+	if (!c->held || c->held_off < c->held_len)
+		return;
+	explicit_bzero(c->held, c->held_cap);
+	free(c->held);
+	c->held = NULL;
+	c->held_off = c->held_len = c->held_cap = 0;
+}
+
 static size_t
 take_held(struct conn *c, void *buf, size_t len, bool peek)
 {
@@ -165,12 +177,7 @@ take_held(struct conn *c, void *buf, size_t len, bool peek)
 	if (peek)
 		return n;
 	c->held_off += n;
-	if (c->held_off == c->held_len) {
-		explicit_bzero(c->held, c->held_len);
-		free(c->held);
-		c->held = NULL;
-		c->held_off = c->held_len = c->held_cap = 0;
-	}
+	drop_empty(c);
 	return n;
 }
 
@@ -188,7 +195,7 @@ decrypt(struct conn *c, int fd, void *buf, size_t len, size_t *n)
 		return ENGINE_CLOSED;
 	}
 	if (c->wire.out_len > before) {		/* the answer to a key update */
-		if (!share_mine(&c->share, WRITING)) {
+		if (!share_take(&c->share, WRITING)) {
 			c->wire.out_len = before;
 		} else {
 			conn_note_record(c, 0);
@@ -237,7 +244,7 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, 
 		if (at->full == -EAGAIN)
 			break;
 		if (at->full < 0)
-			return *done ? 0 : conn_broke(c, fd, -at->full);
+			return conn_broke(c, fd, -at->full);	/* the kernel says it once: remember it behind what is delivered */
 	}
 	settle(c, fd);
 	return 0;
@@ -306,6 +313,20 @@ whole_record_waits(struct conn *c, int fd, int *some)
 	return have + (size_t)*some - skip >= size;
 }
 
+/* Take what is there of the next record but for its last byte, which is peeked. Of what is no record, no more than shows it. */
+static int
+fill_record(struct conn *c, int fd)
+{
+	size_t size;
+	int r;
+
+	do {
+		r = conn_fill(c, fd, 0);
+		size = record_size(&c->wire);
+	} while (r == 1 && !c->owed && (!size || (size <= RECORD_HEADER + RECORD_CIPHER && size > c->wire.in_len)));
+	return r;
+}
+
 /* Take and decrypt the record that waits, but for its last byte. */
 static int
 open_record(struct conn *c, int fd)
@@ -317,41 +338,46 @@ open_record(struct conn *c, int fd)
 		raw_recv(fd, &byte, 1, MSG_DONTWAIT);
 		c->owed = false;
 	}
-	do
-		r = conn_fill(c, fd, 0);
-	while (r == 1 && !c->owed && record_size(&c->wire) <= RECORD_HEADER + RECORD_CIPHER);
+	r = fill_record(c, fd);
 	if (r < 0)
 		return r;
 	return hold(c, fd) == ENGINE_CLOSED ? -EPIPE : 1;
 }
 
+/* No whole record waited: the bytes of an incomplete one may wait here. Its rest may have come meanwhile; or it is no record; or the end. */
+static int
+take_rest(struct conn *c, int fd)
+{
+	int r = fill_record(c, fd);
+
+	if (c->wire.in_len && hold(c, fd) == ENGINE_CLOSED)
+		return -EPIPE;
+	settle(c, fd);
+	if (r == -EPIPE)
+		end_of_stream(c, fd, false);
+	else if (r < 0 && r != -EAGAIN)
+		return conn_broke(c, fd, -r);
+	return 0;
+}
+
 static int
 ahead(struct conn *c, int fd, size_t enough)
 {
-	int some, opened = 0;
+	int some, opened = 0, r;
 
 	if (engine_pending(c->tls) && hold(c, fd) == ENGINE_CLOSED)
 		return -EPIPE;
 	while (!c->eof && !c->error && c->held_len - c->held_off < enough && whole_record_waits(c, fd, &some)) {
-		int r = open_record(c, fd);
-
+		r = open_record(c, fd);
 		if (r < 0)
 			return r;
 		opened = 1;
-		if (!conn_ready_bytes(c))
-			settle(c, fd);
+		settle(c, fd);
 	}
 	if (conn_ready_bytes(c) || c->eof || c->error)
 		return opened;
-	while (some > 0 && conn_fill(c, fd, 0) == 1 && !c->owed)	/* an incomplete record: its bytes may wait here */
-		;
-	if (some <= 0) {			/* nothing there: is it the end? */
-		uint8_t byte;
-
-		if (raw_recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0)
-			end_of_stream(c, fd, false);
-	}
-	return opened;
+	r = take_rest(c, fd);
+	return r < 0 ? r : opened;
 }
 
 int
@@ -362,6 +388,7 @@ conn_ahead(struct conn *c, int fd)
 	if (!conn_in_begin(c))
 		return conn_fail(c, fd, ENOMEM, "no memory to read");
 	r = ahead(c, fd, SIZE_MAX);
+	drop_empty(c);
 	return conn_in_end(c, fd) < 0 ? -ENOMEM : r;
 }
 
@@ -401,8 +428,10 @@ read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, bool pee
 		return conn_fail(c, fd, ENOMEM, "no memory to read");
 	for (int i = 0; i < iovcnt; i++)
 		at.more += iov[i].iov_len;
-	if (peek)
+	if (peek) {
 		ahead(c, fd, at.more);
+		drop_empty(c);
+	}
 	for (int i = 0; i < iovcnt && r == 0; i++) {
 		uint8_t *base = iov[i].iov_base;
 		size_t len = iov[i].iov_len, n = 0;

@@ -329,6 +329,15 @@ export_tls12(const struct engine *e, const EVP_MD *md, size_t key_len, size_t iv
 	return ok;
 }
 
+/* The answer that a key update of the peer asks for waits for our next data: it would be lost with the SSL object. */
+static bool
+answer_key_update(SSL *ssl)
+{
+	int owed = SSL_get_key_update_type(ssl);
+
+	return owed == SSL_KEY_UPDATE_NONE || (SSL_key_update(ssl, owed) == 1 && SSL_do_handshake(ssl) == 1);
+}
+
 static int
 export_records(const struct engine *e, struct engine_records *out)
 {
@@ -339,8 +348,7 @@ export_records(const struct engine *e, struct engine_records *out)
 
 	if (!md || key_len == 0 || e->taken != e->record_end)
 		return -1;
-	/* An answer that a key update of the peer asks for would be lost with the SSL object. */
-	if (SSL_get_key_update_type(e->ssl) != SSL_KEY_UPDATE_NONE && SSL_do_handshake(e->ssl) != 1)
+	if (!answer_key_update(e->ssl))
 		return -1;
 	if (SSL_in_init(e->ssl))
 		return -1;

@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "policy.h"
+#include "stack.h"
 
 #include <sys/auxv.h>
 #include <sys/stat.h>
@@ -270,9 +271,19 @@ outdated(struct book *b, int rule, uint64_t *files)
 	return *files && *files != r->files;
 }
 
+struct renewal {
+	struct book *book;
+	int rule;
+	uint64_t files;
+};
+
+/* Loads the library and parses files: more than a small thread's stack may hold. */
 static void
-renew(struct book *b, int rule, uint64_t files)
+renew(void *arg)
 {
+	const struct renewal *renewal = arg;
+	struct book *b = renewal->book;
+	int rule = renewal->rule;
 	struct rule_state *r = &b->rules[rule];
 	char err[600] = "out of memory";
 	struct config *c = make_config(b, rule, err, sizeof err);
@@ -280,7 +291,7 @@ renew(struct book *b, int rule, uint64_t files)
 	r->looked = now();
 	if (!c && !engine_verbs())
 		return;
-	r->files = files;
+	r->files = renewal->files;
 	if (!c && r->config) {
 		log_line(LOG_LEVEL_WARN, "rule %s (%s:%u): the changed files are not used, those before stay in force: %s",
 			 policy_rule_name(b->policy, rule), path, policy_rule_line(b->policy, rule), err);
@@ -299,12 +310,12 @@ renew(struct book *b, int rule, uint64_t files)
 struct config *
 book_config(struct book *b, int rule, int *error, char *why, size_t size)
 {
+	struct renewal renewal = { b, rule, 0 };
 	struct config *c;
-	uint64_t files;
 
 	pthread_mutex_lock(&lock);
-	if (outdated(b, rule, &files))
-		renew(b, rule, files);
+	if (outdated(b, rule, &renewal.files))
+		stack_run(renew, &renewal);
 	c = b->rules[rule].config;
 	*error = c || b->rules[rule].broken ? EACCES : ELIBACC;
 	snprintf(why, size, "%s", b->rules[rule].broken ? b->rules[rule].broken : "libwrapsock.so cannot be used");

@@ -53,7 +53,7 @@ ask(const struct policy *p, enum config_role role, const struct sockaddr *addr, 
 {
 	struct policy_query query = { .role = role == CONFIG_CLIENT ? POLICY_CLIENT : POLICY_SERVER,
 				      .addr = addr, .addrlen = len, .program = book_program() };
-	char why[PATH_MAX + 400];
+	char why[600];
 
 	print_addr(addr, q->who, sizeof q->who);
 	if (!p)
@@ -67,7 +67,7 @@ ask(const struct policy *p, enum config_role role, const struct sockaddr *addr, 
 	case POLICY_WRAP:
 		return 1;
 	case POLICY_CANNOT_KNOW:
-		snprintf(why, sizeof why, "rule %s (%s:%u) names a host, and %s; an address in its match settles it",
+		snprintf(why, sizeof why, "rule %s (%.256s:%u) names a host, and %s; an address in its match settles it",
 			 policy_rule_name(p, v->rule), policy_path(p), policy_rule_line(p, v->rule),
 			 q->named < 0 ? "the program has resolved several names to this address" : "which name this address has is not known");
 		return refuse(q->who, EACCES, why);
@@ -76,7 +76,7 @@ ask(const struct policy *p, enum config_role role, const struct sockaddr *addr, 
 	}
 	if (v->rule < 0)
 		return refuse(q->who, EACCES, "no rule matches and unmatched = refuse");
-	snprintf(why, sizeof why, "rule %s (%s:%u) says action = refuse", policy_rule_name(p, v->rule), policy_path(p),
+	snprintf(why, sizeof why, "rule %s (%.256s:%u) says action = refuse", policy_rule_name(p, v->rule), policy_path(p),
 		 policy_rule_line(p, v->rule));
 	return refuse(q->who, EACCES, why);
 }

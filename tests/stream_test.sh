@@ -10,7 +10,7 @@ testSizes() {
     for size in 1 5 1000 16384 16385 100000 1000000; do
         same echo echo_blocking "$size" 65536 65536
     done
-    same echo echo_blocking 100000 7 100
+    same echo echo_blocking 14000 7 100
     same echo echo_blocking 20000 1000 1
     same echo echo_blocking 300000 100000 16383 4608
     clean_wires

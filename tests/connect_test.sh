@@ -1,0 +1,63 @@
+#!/bin/sh
+# connect: waiting or not, and every way in which a program may learn the outcome.
+. "$(dirname "$0")/lib.sh"
+. "$TOP/tests/ends.sh"
+
+oneTimeSetUp() { start_peers echo; }
+
+testNonblocking() {
+    for how in poll select epoll early again spin; do same echo connect_nonblocking "$how"; done
+    clean_wires
+}
+
+testRefused() {
+    closed=$(free_port)
+    same echo connect_nonblocking poll "$closed"
+    same echo dial_refused "$closed"
+    clean_wires
+}
+
+testRefusedThenAccepted() {
+    same echo connect_nonblocking retry "$(free_port)"
+    clean_wires
+}
+
+testByName() {
+    for kind in tls12 tls13; do
+        # shellcheck disable=SC2086
+        run $wrapped "$PROBES/dial" "$(port $kind echo)" blocking localhost
+        assertEquals "connect: ok
+send: 13
+recv: 13" "$out"
+    done
+    clean_wires
+}
+
+testLazyHandshake() {
+    write_policy "$tmp/lazy.conf" <<-END
+	[client all]
+	match = *:*
+	ca_certs = @CERTS@/ca.pem
+	do_handshake_on_connect = no
+	END
+    for mode in blocking nonblocking; do
+        run "$WRAPSOCK" -p "$tmp/lazy.conf" "$PROBES/dial" "$(port tls13 echo)" "$mode"
+        assertEquals "connect: ok
+send: 13
+recv: 13" "$out"
+    done
+    clean_wires
+}
+
+testToItself() {
+    port=$(free_port)
+    run timeout 20 "$PROBES/itself" "$port"
+    assertEquals "connect: ok" "$out"
+    # shellcheck disable=SC2086
+    run timeout 20 $wrapped "$PROBES/itself" "$port"
+    assertEquals "connect: EDEADLK" "$out"
+    assertContains "$err" "EDEADLK"
+    assertEquals "one line: $err" 1 "$(printf '%s\n' "$err" | wc -l)"
+}
+
+. "$SHUNIT2"

@@ -1,0 +1,15 @@
+/* itself PORT: a single-threaded process connects to its own listener. */
+#include "probe.h"
+
+int
+main(int argc, char **argv)
+{
+	struct sockaddr_in a = local(argv[1]);
+	int listener = make_socket(0), fd = make_socket(0);
+
+	(void)argc;
+	must("bind", bind(listener, (struct sockaddr *)&a, sizeof a));
+	must("listen", listen(listener, 1));
+	say("connect: %s", word(connect(fd, (struct sockaddr *)&a, sizeof a) ? errno : 0));
+	return 0;
+}

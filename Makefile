@@ -94,6 +94,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/rooms.a Makefile
 $(BUILD)/probes/%: ARGS = $(test-flags)
 $(BUILD)/probes/%: tests/probes/%.c Makefile
 	$(link)
+$(BUILD)/bench/%: tests/bench/%.c Makefile
+	$(link)
 $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
@@ -141,6 +143,10 @@ fuzz:	## each fuzz target for FUZZ_SECONDS (60)
 	@$(build-once) $(fuzz) fuzzers
 	@BUILD=build/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) SUITE=fuzz tests/run
 
+bench: all $(BUILD)/bench/call	## CPU, memory and start-up beside plain TCP and native TLS
+	@tests/install-packages build bench
+	@BUILD=$(abspath $(BUILD)) tests/bench/run.py
+
 lint:	## what compilers and checkers say: warnings of clang, cppcheck, clang-tidy, shellcheck, mandoc
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang WERROR=-Werror all
 	cppcheck -q --std=c11 --enable=warning,portability --inline-suppr --suppress=normalCheckLevelMaxBranches --error-exitcode=1 \
@@ -185,7 +191,7 @@ clean:	## remove everything built
 help:	## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1	/p' Makefile | expand -t 12
 
-.PHONY: all tested fuzzers staged demo check matrix asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
+.PHONY: all tested fuzzers staged demo check matrix bench asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(sort $(wildcard $(BUILD)/*/*.d))

@@ -6,6 +6,7 @@
 #include "epoll.h"
 #include "names.h"
 #include "real.h"
+#include "sock.h"
 
 #include "log.h"
 #include "raw.h"
@@ -197,7 +198,8 @@ fdtab_close(int fd)
 	if (sock_foreign(s))
 		return;			/* a vfork child closes its own copy; the table is the parent's */
 	epoll_closed(s, fd);
-	if (s->phase == SOCK_WRAPPED && !(s->refs > 2 && other_number(fd, s)))
+	/* libc may have closed the number behind our back and given it out again: nothing of ours goes to another file */
+	if (s->phase == SOCK_WRAPPED && sock_cookie(fd) == s->cookie && !(s->refs > 2 && other_number(fd, s)))
 		core->conn_close(s->conn, fd, core->conn_last(s->conn));
 	fdtab_forget(fd);
 }

@@ -86,6 +86,15 @@ inherit_lowat(struct conn *conn, int fd)
 	real.setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
 }
 
+uint64_t
+sock_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	unsigned len = sizeof cookie;
+
+	return raw_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
 int
 sock_adopt(int fd, struct sock *s, struct conn *conn, int rule, bool cloexec)
 {
@@ -96,6 +105,7 @@ sock_adopt(int fd, struct sock *s, struct conn *conn, int rule, bool cloexec)
 	inherit_timeout(conn, fd, SO_SNDTIMEO);
 	inherit_lowat(conn, fd);
 	real.fcntl(fd, F_SETFD, FD_CLOEXEC);	/* an exec that we do not see must not take the wire along */
+	s->cookie = sock_cookie(fd);
 	s->conn = conn;
 	s->rule = rule;
 	s->phase = SOCK_WRAPPED;

@@ -6,6 +6,16 @@
 #include <signal.h>
 #include <string.h>
 
+/* ENOTSOCK proves that libc closed the number behind our back and that it is a file now. */
+static bool
+stale(int fd, ssize_t r)
+{
+	if (r != -ENOTSOCK)
+		return false;
+	fdtab_forget(fd);
+	return true;
+}
+
 /* conn_recv's answer for the program; s is held. */
 static ssize_t
 receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
@@ -14,6 +24,8 @@ receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 
 	REFUSE_FOREIGN(s);
 	r = core->conn_recv(s->conn, fd, iov, iovcnt, flags);
+	if (stale(fd, r))
+		return real.readv(fd, iov, iovcnt);
 	sock_after(s);
 	return answer(r);
 }
@@ -25,6 +37,8 @@ transmit(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 
 	REFUSE_FOREIGN(s);
 	r = core->conn_send(s->conn, fd, iov, iovcnt, flags);
+	if (stale(fd, r))
+		return real.writev(fd, iov, iovcnt);
 	sock_after(s);
 	if (r == -EPIPE && !(flags & MSG_NOSIGNAL))
 		pthread_kill(pthread_self(), SIGPIPE);

@@ -1,5 +1,4 @@
 #!/bin/sh
-# limit: 120
 # Reading and writing: every size, every call, every flag gives over TLS what it gives over TCP.
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
@@ -53,7 +52,7 @@ testCloseWakesAWaitingThread() {
         run timeout -k 1 20 $wrapped "$PROBES/woken" "$(port $kind echo)" close
         assertEquals "$kind" "echo: hello
 close: 0
-read: EBADF" "$(printf '%s\n' "$out" | sort -k1,1r | sed '1{h;d};$!b' | sort -k1,1)"
+read: EBADF" "$out"
     done
 }
 

@@ -42,11 +42,13 @@ main(int argc, char **argv)
 	took = now() - began;
 	say("read: %s, %s", result(n), took < 0.19 ? "too soon" : took > 3 ? "too late" : "in time");
 	set(fd, SO_SNDTIMEO, 200);
-	while (sent < size && (n = write(fd, out + sent, size - sent < 70000 ? size - sent : 70000)) > 0)
+	n = 0;
+	do {
 		sent += (size_t)n;
-	began = now();
-	n = write(fd, out + sent, 70000);
-	took = now() - began;
+		began = now();
+		n = write(fd, out + sent, size - sent < 70000 ? size - sent : 70000);
+		took = now() - began;
+	} while (n > 0 && sent < size);
 	say("write: %s, %s", result(n), took < 0.19 ? "too soon" : took > 3 ? "too late" : "in time");
 	return 0;
 }

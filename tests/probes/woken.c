@@ -5,6 +5,7 @@
 
 static int fd;
 static volatile int entered;
+static const char *answer;
 
 static void *
 reader(void *arg)
@@ -13,7 +14,7 @@ reader(void *arg)
 
 	(void)arg;
 	entered = 1;
-	say("read: %s", result(read(fd, &byte, 1)));
+	answer = result(read(fd, &byte, 1));
 	return NULL;
 }
 
@@ -34,5 +35,6 @@ main(int argc, char **argv)
 	else
 		say("shutdown: %s", result(shutdown(fd, SHUT_RDWR)));
 	pthread_join(t, NULL);
+	say("read: %s", answer);
 	return 0;
 }

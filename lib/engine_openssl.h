@@ -69,6 +69,16 @@ OSSL_LIB_CTX *engine_lib(void);		/* NULL = OpenSSL could not be started, or has 
 int engine_say(char *err, size_t errsize, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 const char *engine_queue_reason(void);	/* OpenSSL's words for the first error in the queue */
 
+/* Where sentences go while a context is made. */
+struct engine_report {
+	char *err, *warn;
+	size_t errsize, warnsize;
+};
+#define ENGINE_SAY(r, ...) engine_say((r)->err, (r)->errsize, __VA_ARGS__)
+
+/* engine_openssl_cred.c */
+int engine_load_credentials(SSL_CTX *, const struct config *, struct engine_report *);
+
 /* engine_openssl_verify.c */
 int engine_load_trust(SSL_CTX *, const struct config *, char *err, size_t errsize);
 void engine_set_verify(SSL_CTX *, const struct config *);
@@ -76,6 +86,8 @@ int engine_verify_mode(const struct config *);
 bool engine_set_name(struct engine *, const char *name);	/* false = out of memory */
 bool engine_peer_accepted(const struct engine *);
 enum engine_result engine_refuse(struct engine *, const char *sentence, const char *reason, const char *hint);
+
+/* engine_openssl_failure.c */
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */
 
 /* engine_openssl_record.c */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "elf.h"
+#include "policy.h"
 #include "target.h"
 
 #define SCRIPT_LINE 255		/* the kernel reads so much of a #! line */
@@ -38,7 +39,7 @@ refuse(struct target *t, int status, const char *fmt, ...)
 }
 
 static int
-add_step(struct target *t, const char *path, const char *argv0)
+add_step(struct target *t, const char *path, const char *argv0, bool starts)
 {
 	struct target_step *s = &t->steps[t->nsteps];
 
@@ -47,6 +48,7 @@ add_step(struct target *t, const char *path, const char *argv0)
 	s->path = strdup(path);
 	s->argv0 = strdup(argv0);
 	s->resolved = realpath(path, NULL);
+	s->starts = starts;
 	if (!s->path || !s->argv0)
 		abort();
 	t->nsteps++;
@@ -215,7 +217,7 @@ follow_env(struct target *t, char *argument)
 		return refuse(t, 127, "%s: not found", name);
 	if (err)
 		return refuse(t, 126, "%s: %s", name, strerror(err));
-	return add_step(t, path, name);
+	return add_step(t, path, name, true);
 }
 
 static int
@@ -233,10 +235,7 @@ follow_script(struct target *t, const struct elf_file *f)
 	err = executable(name);
 	if (err)
 		return refuse(t, 126, "its interpreter %s: %s", name, err == ENOENT ? "not found" : strerror(err));
-	if (add_step(t, name, name) < 0)
-		return -1;
-	/* env itself is judged, too: it runs first. */
-	return 0;
+	return add_step(t, name, name, false);
 }
 
 /* ---- programs ---- */
@@ -314,7 +313,7 @@ judge_step(struct target *t)
 		ret = follow_script(t, &f);
 	} else if (t->nsteps == 1 && f.size > 0 && is_text(&f)) {
 		t->headerless = true;
-		ret = add_step(t, "/bin/sh", "sh");
+		ret = add_step(t, "/bin/sh", "/bin/sh", true);
 	} else {
 		ret = refuse(t, 126, "%s", strerror(ENOEXEC));
 	}
@@ -359,7 +358,7 @@ target_find(struct target *t, const char *command)
 		refuse(t, 126, "%s", strerror(err));
 		return;
 	}
-	if (add_step(t, path, command) < 0)
+	if (add_step(t, path, command, true) < 0)
 		return;
 	for (;;) {
 		more = judge_step(t);
@@ -395,4 +394,20 @@ target_free(struct target *t)
 	}
 	free(t->command);
 	*t = (struct target){ .command = NULL };
+}
+
+bool
+target_program(const struct target *t, int *at, struct policy_program *program)
+{
+	int last;
+
+	if (*at >= t->nsteps)
+		return false;
+	for (last = *at; last + 1 < t->nsteps && !t->steps[last + 1].starts; last++)
+		;
+	program->invoked = t->steps[*at].path;
+	program->argv0 = t->steps[last].argv0;
+	program->resolved = t->steps[last].resolved;
+	*at = last + 1;
+	return true;
 }

@@ -153,7 +153,7 @@ lint:	## what compilers and checkers say: warnings of clang, cppcheck, clang-tid
 		-D_GNU_SOURCE -D__x86_64__ $(INCLUDES) policy lib preload tools
 	clang-tidy --quiet --warnings-as-errors='*' --checks='-*,clang-analyzer-*,-clang-analyzer-security.insecureAPI.*,bugprone-infinite-loop,bugprone-sizeof-expression,bugprone-suspicious-string-compare,bugprone-misplaced-widening-cast,readability-inconsistent-declaration-parameter-name' \
 		$(filter policy/%.c lib/%.c tools/%.c,$(sources)) -- -std=gnu11 -D_GNU_SOURCE -DWRAPSOCK_VERSION='"$(VERSION)"' $(INCLUDES)
-	shellcheck $(scripts)
+	shellcheck -e SC1090,SC1091,SC2154 $(scripts)
 	mandoc -Tlint -Wwarning $(manuals)
 
 fmt:	## format C sources

@@ -460,14 +460,15 @@ read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, bool pee
 
 /*
  * A peek that waits for more: the byte that was left keeps the kernel's socket readable, so look again from time to time. As conn_wait, but
- * 1 also when it is time to look.
+ * 1 also when it is time to look; *more = false when it is for the last time, the peer having closed.
  */
 static int
-peek_wait(struct conn *c, int fd, int64_t deadline)
+peek_wait(struct conn *c, int fd, int64_t deadline, bool *more)
 {
 	int64_t soon = conn_now() + 20;
 	int r = conn_wait(c, fd, POLLRDHUP, soon < deadline ? soon : deadline);
 
+	*more = r <= 0;
 	return r == 0 && conn_now() < deadline ? 1 : r;
 }
 
@@ -495,7 +496,7 @@ read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t 
 		r = nothing(c);
 		if (r != -EAGAIN || !wait)
 			return got ? (ssize_t)got : r;
-		r = peek && got ? peek_wait(c, fd, deadline) : conn_wait(c, fd, POLLIN, deadline);
+		r = peek && got ? peek_wait(c, fd, deadline, &wait) : conn_wait(c, fd, POLLIN, deadline);
 		if (r <= 0)
 			return got ? (ssize_t)got : r ? r : -EAGAIN;
 	}

@@ -49,6 +49,8 @@ conn_tells(struct conn *c, int fd, short events, short revents)
 		revents = 0;
 		if (c->state > CONN_HANDSHAKING && conn_the_host->poll(&p, 1, 0) > 0)
 			revents = p.revents;
+		if (c->error && !c->error_taken)
+			revents |= POLLERR;	/* as the kernel has it until SO_ERROR is asked */
 	}
 	if (c->state == CONN_OPEN && c->blocking)
 		answer = confirm_readable(c, fd, revents);

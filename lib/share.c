@@ -27,6 +27,7 @@ struct share_claim {
 struct share_owners {
 	uint64_t who[OWNERS];	/* process ids with their start time, see identity() */
 	bool crowded;
+	int coming;		/* children between fork and share_child: owners that cannot say so yet */
 };
 
 union cell {
@@ -164,6 +165,8 @@ share_prepare(struct share *s)
 		else
 			ok = false;
 	}
+	if (ok)
+		__atomic_add_fetch(&s->owners->coming, 1, __ATOMIC_SEQ_CST);
 	for (int d = 0; d < 2 && ok; d++) {
 		struct share_claim *c = s->claim[d];
 
@@ -179,6 +182,19 @@ share_prepare(struct share *s)
 	return ok;
 }
 
+static void
+enlist(struct share_owners *o)
+{
+	for (int i = 0; i < OWNERS; i++) {
+		uint64_t there = o->who[i];
+
+		while (!there || !lives(there))
+			if (__atomic_compare_exchange_n(&o->who[i], &there, me(), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+				return;
+	}
+	o->crowded = true;
+}
+
 void
 share_child(struct share *s)
 {
@@ -190,14 +206,8 @@ share_child(struct share *s)
 	}
 	if (!s->owners)
 		return;
-	for (int i = 0; i < OWNERS; i++) {
-		uint64_t there = s->owners->who[i];
-
-		while (!there || !lives(there))
-			if (__atomic_compare_exchange_n(&s->owners->who[i], &there, me(), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-				return;
-	}
-	s->owners->crowded = true;
+	enlist(s->owners);
+	__atomic_sub_fetch(&s->owners->coming, 1, __ATOMIC_SEQ_CST);
 }
 
 bool
@@ -222,10 +232,11 @@ share_mine(const struct share *s, int direction)
 bool
 share_leave(struct share *s)
 {
-	bool alone = true;
+	bool alone;
 
 	if (!s->owners)
 		return true;
+	alone = __atomic_load_n(&s->owners->coming, __ATOMIC_SEQ_CST) == 0;
 	for (int i = 0; i < OWNERS; i++) {
 		uint64_t there = s->owners->who[i];
 

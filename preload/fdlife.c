@@ -61,12 +61,24 @@ closefrom(int first)
 	real.closefrom(first);
 }
 
+/* What libc's streams over 0 to 2 write is never seen by a wrapper. */
+static int
+refuse_standard(int fd)
+{
+	log_line(LOG_LEVEL_WARN, "a wrapped connection cannot become descriptor %d: EACCES; cure: route = relay", fd);
+	return (int)answer(-EACCES);
+}
+
 /* newfd is another name of oldfd's socket. The wire stays close-on-exec in the kernel; the program's wish is kept in the table. */
 static int
 doubled(struct sock *s, int newfd, bool cloexec)
 {
 	if (newfd < 0)
 		return newfd;
+	if (s->phase == SOCK_WRAPPED && newfd <= 2) {	/* the lowest free one: dup after close(0) */
+		real.close(newfd);
+		return refuse_standard(newfd);
+	}
 	if (s->phase == SOCK_WRAPPED)
 		real.fcntl(newfd, F_SETFD, FD_CLOEXEC);
 	if (fdtab_bind(newfd, s, cloexec))
@@ -105,10 +117,8 @@ dup_onto(int fd, int newfd, int flags, bool two)
 		return two ? real.dup2(fd, newfd) : real.dup3(fd, newfd, flags);
 	if (s && s->phase == SOCK_WRAPPED && sock_foreign(s))
 		return real.dup3(fd, newfd, O_CLOEXEC);
-	if (s && s->phase == SOCK_WRAPPED && newfd >= 0 && newfd <= 2) {
-		log_line(LOG_LEVEL_WARN, "a wrapped connection cannot become descriptor %d: EACCES; cure: route = relay", newfd);
-		return (int)answer(-EACCES);
-	}
+	if (s && s->phase == SOCK_WRAPPED && newfd >= 0 && newfd <= 2)
+		return refuse_standard(newfd);
 	if (fdtab_ours(newfd) && real.fcntl(fd, F_GETFD) >= 0) {
 		int saved = errno;
 

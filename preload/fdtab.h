@@ -28,6 +28,7 @@ struct sock {
 	int domain;
 	int pid;			/* the process whose memory this is: differs in a vfork child */
 	int rule;
+	_Atomic int nodelay;		/* the program's TCP_NODELAY */
 	uint64_t cookie;		/* SO_COOKIE of the wire: is a number still this socket? */
 	_Atomic bool told;		/* a non-blocking connect has been told its outcome once */
 	_Atomic bool client;

@@ -148,13 +148,15 @@ pending_error(struct sock *s, int fd)
 EXPORT int
 getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len)
 {
-	if (!fdtab_ours(fd) || level != SOL_SOCKET)
+	if (!fdtab_ours(fd) || (level != SOL_SOCKET && level != IPPROTO_TCP))
 		return real.getsockopt(fd, level, name, value, len);
 	HOLD s = fdtab_hold_wrapped(fd);
 	int error;
 
 	if (!s || sock_foreign(s))
 		return real.getsockopt(fd, level, name, value, len);
+	if (level == IPPROTO_TCP)
+		return name == TCP_NODELAY ? give(value, len, s->nodelay) : real.getsockopt(fd, level, name, value, len);
 	if (name == SO_RCVLOWAT)
 		return give(value, len, core->conn_lowat(s->conn));
 	if (name == SO_ERROR && (error = pending_error(s, fd)))
@@ -187,6 +189,18 @@ set_lowat(struct sock *s, const void *value, socklen_t len)
 	return 0;
 }
 
+static int
+set_nodelay(struct sock *s, int fd, const void *value, socklen_t len)
+{
+	int r = real.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, value, len), on;
+
+	if (r == 0) {
+		memcpy(&on, value, sizeof on);
+		s->nodelay = on != 0;
+	}
+	return r;
+}
+
 EXPORT int
 setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
@@ -200,6 +214,8 @@ setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 		return (int)answer(-ENOPROTOOPT);	/* the first bytes would ride on the SYN: programs fall back */
 	if (s->phase != SOCK_WRAPPED)
 		return real.setsockopt(fd, level, name, value, len);
+	if (level == IPPROTO_TCP && name == TCP_NODELAY)
+		return set_nodelay(s, fd, value, len);
 	if (level == IPPROTO_TCP && (name == TCP_ULP || name == TCP_REPAIR))
 		return (int)answer(-EOPNOTSUPP);
 	if (level == SOL_SOCKET && name == SO_ZEROCOPY)

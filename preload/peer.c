@@ -86,6 +86,20 @@ inherit_lowat(struct conn *conn, int fd)
 	real.setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
 }
 
+/*
+ * A record of its own for each small write, and Nagle holding the second for the peer's delayed ACK: 40 ms that plain TCP does not have, whose first
+ * answers meet a peer in quick-ack mode.  So the wire starts without Nagle; what the program asks for later, it gets.
+ */
+static void
+without_nagle(struct sock *s, int fd)
+{
+	int one = 1;
+
+	s->nodelay = option(fd, IPPROTO_TCP, TCP_NODELAY) > 0;
+	if (!s->nodelay)
+		real.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
 uint64_t
 sock_cookie(int fd)
 {
@@ -93,6 +107,23 @@ sock_cookie(int fd)
 	unsigned len = sizeof cookie;
 
 	return raw_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+/* An exec that we do not see must not take the wire along; the program keeps its own flag. */
+static void
+shield(int fd, struct sock *s, void *of)
+{
+	if (s != of)
+		return;
+	fdtab_set_cloexec(fd, real.fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	real.fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+static void
+unshield(int fd, struct sock *s, void *of)
+{
+	if (s == of && !fdtab_cloexec(fd))
+		real.fcntl(fd, F_SETFD, 0);
 }
 
 int
@@ -104,14 +135,21 @@ sock_adopt(int fd, struct sock *s, struct conn *conn, int rule, bool cloexec)
 	inherit_timeout(conn, fd, SO_RCVTIMEO);
 	inherit_timeout(conn, fd, SO_SNDTIMEO);
 	inherit_lowat(conn, fd);
-	real.fcntl(fd, F_SETFD, FD_CLOEXEC);	/* an exec that we do not see must not take the wire along */
+	without_nagle(s, fd);
 	s->cookie = sock_cookie(fd);
 	s->conn = conn;
 	s->rule = rule;
 	s->phase = SOCK_WRAPPED;
-	errno = saved;
-	if ((unsigned)fd < fdtab_size && fdtab_slots[fd])
+	if (fdtab_ours(fd)) {
+		if (s->refs > 2)	/* another number: it was doubled before it was wrapped */
+			fdtab_each(shield, s);
+		else
+			shield(fd, s, s);
+		errno = saved;
 		return 0;
+	}
+	real.fcntl(fd, F_SETFD, FD_CLOEXEC);
+	errno = saved;
 	if (fdtab_bind(fd, s, cloexec))
 		return 0;
 	log_line(LOG_LEVEL_ERROR, "descriptor %d is beyond the table of %u: refused with EMFILE", fd, fdtab_size);
@@ -138,9 +176,35 @@ socket(int domain, int type, int protocol)
 	return fd;
 }
 
+/* TCP said no: the socket is as before and may be tried again. */
+static void
+revert(struct sock *s)
+{
+	struct conn *conn = s->conn;
+	int saved = errno;
+
+	fdtab_each(unshield, s);
+	s->phase = SOCK_PLANNED;
+	s->conn = NULL;
+	epoll_settle(s);
+	core->conn_free(conn);
+	errno = saved;
+}
+
+/* The kernel takes a failed attempt back at the next connect; it does so for TCP's own failures alone. */
+static bool
+taken_back(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int saved = errno;
+	bool yes = real.connect(fd, addr, len) < 0 && (errno == ECONNABORTED || errno == ECONNREFUSED);
+
+	errno = saved;
+	return yes;
+}
+
 /* The first outcome of a non-blocking connect is told as 0 or the error, later ones as EISCONN. */
 static int
-connect_again(struct sock *s, int fd)
+connect_again(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len)
 {
 	int r = core->conn_handshake(s->conn, fd, !sock_nonblocking(fd));
 
@@ -148,8 +212,12 @@ connect_again(struct sock *s, int fd)
 	if (r == -EAGAIN)
 		return -EALREADY;
 	if (r < 0) {
-		core->conn_take_error(s->conn);
-		return r;
+		bool told = !core->conn_take_error(s->conn);
+
+		if (core->conn_state(s->conn) != CONN_DEAD || !taken_back(fd, addr, len))
+			return r;
+		revert(s);
+		return told ? -ECONNABORTED : r;
 	}
 	return atomic_exchange(&s->told, true) ? -EISCONN : 0;
 }
@@ -167,18 +235,6 @@ to_itself(const struct sockaddr *addr)
 		if (listening[i] && listening[i] == port_key(addr))
 			return true;
 	return false;
-}
-
-/* TCP said no: the socket is as before and may be tried again. */
-static void
-revert(struct sock *s)
-{
-	struct conn *conn = s->conn;
-
-	s->phase = SOCK_PLANNED;
-	s->conn = NULL;
-	epoll_settle(s);
-	core->conn_free(conn);
 }
 
 static int
@@ -204,10 +260,9 @@ start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len,
 		return r;
 	}
 	errno = saved;
-	if (nonblocking) {
-		r = core->conn_handshake(conn, fd, false);
+	if (nonblocking) {		/* never an outcome at once, as TCP has none: programs need not expect one */
 		epoll_settle(s);
-		return r == -EAGAIN ? -EINPROGRESS : r;
+		return -EINPROGRESS;
 	}
 	r = core->conn_handshake(conn, fd, true);
 	epoll_settle(s);
@@ -225,15 +280,18 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 
 	if (s && s->phase == SOCK_WRAPPED) {
 		REFUSE_FOREIGN(s);
-		return (int)answer(addr && addr->sa_family == AF_UNSPEC ? -EOPNOTSUPP : connect_again(s, fd));
+		return (int)answer(addr && addr->sa_family == AF_UNSPEC ? -EOPNOTSUPP : connect_again(s, fd, addr, len));
 	}
 	if (!decide_clients() || !inet(addr, len) || !sock_tcp(fd))
 		return real.connect(fd, addr, len);
 	r = decide(CONFIG_CLIENT, addr, len, addr, false, &conn, &rule);
 	if (r < 0)
 		return (int)answer(r);
-	if (r == 0)
+	if (r == 0) {
+		if (s && !sock_foreign(s))
+			fdtab_forget(fd);
 		return real.connect(fd, addr, len);
+	}
 	if (!sock_nonblocking(fd) && to_itself(addr)) {
 		core->conn_free(conn);
 		log_line(LOG_LEVEL_WARN, "a single-threaded process connects to its own listener and would wait for itself: EDEADLK");
@@ -287,7 +345,7 @@ listen(int fd, int backlog)
 		return r;
 	if (s && s->phase == SOCK_PLANNED && !sock_foreign(s))
 		fdtab_forget(fd);
-	if (decide_servers() && real.getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && inet((struct sockaddr *)&ss, len) && sock_tcp(fd))
+	if ((decide_servers() || decide_clients()) && real.getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && inet((struct sockaddr *)&ss, len) && sock_tcp(fd))
 		note_listener(fd, (struct sockaddr *)&ss, len);
 	errno = saved;
 	return r;

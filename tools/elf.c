@@ -80,7 +80,7 @@ string(const struct elf_file *f, uint64_t offset)
 bool
 elf_is(const struct elf_file *f)
 {
-	return f->size >= EI_NIDENT && memcmp(f->bytes, ELFMAG, SELFMAG) == 0;
+	return f->size >= SELFMAG && memcmp(f->bytes, ELFMAG, SELFMAG) == 0;
 }
 
 /* Headers are copied: nothing in a file is sure to be aligned. */
@@ -100,8 +100,8 @@ elf_is_ours(const struct elf_file *f)
 {
 	ElfW(Ehdr) h;
 
-	return elf_is(f) && f->bytes[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) && f->bytes[EI_DATA] == ELFDATA2LSB &&
-	       header(f, &h) && h.e_machine == OUR_MACHINE;
+	return elf_is(f) && header(f, &h) && h.e_ident[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) &&
+	       h.e_ident[EI_DATA] == ELFDATA2LSB && h.e_machine == OUR_MACHINE;
 }
 
 /* The next segment of a type, counting in *at; type PT_NULL: any. */

@@ -272,7 +272,7 @@ judge_program(struct target *t, const struct elf_file *f, const char *path)
 	const char *loader;
 
 	if (!elf_is_ours(f))
-		return refuse(t, 126, "ELF class: a program for another machine or word size than this wrapsock's");
+		return refuse(t, 126, "ELF class: no program of the machine and word size that this wrapsock is for");
 	if (elf_is_go(f))
 		return refuse(t, 126, "Go: programs written in Go call the kernel without the C library");
 	loader = elf_interpreter(f);

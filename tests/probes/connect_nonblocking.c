@@ -65,10 +65,12 @@ main(int argc, char **argv)
 	if (argc > 3) {
 		say("closed port: %s", attempt(fd, argv[3]));
 		say("poll: %x", (unsigned)wait_outcome("poll", fd, ep));
-		say("SO_ERROR: %s, then %s", word(socket_error(fd)), word(socket_error(fd)));
+		say("SO_ERROR: %s", word(socket_error(fd)));
+		say("SO_ERROR: %s", word(socket_error(fd)));
 		say("peer: %s", peer(fd, argv[3]));
 		if (strcmp(how, "retry"))
 			return 0;
+		say("connect: %s", attempt(fd, port));
 	}
 	if (!strcmp(how, "early"))
 		must("epoll_ctl", epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e));

@@ -48,9 +48,11 @@ main(int argc, char **argv)
 	say("send: %s", result(n));
 	if (n < 0)
 		return 1;
-	if (nb)
-		wait_poll(fd, POLLIN);
-	n = recv(fd, buf, sizeof buf - 1, 0);
+	do {
+		if (nb)
+			wait_poll(fd, POLLIN);
+		n = recv(fd, buf, sizeof buf - 1, 0);
+	} while (nb && n < 0 && errno == EAGAIN);
 	say("recv: %s", result(n));
 	return n <= 0;
 }

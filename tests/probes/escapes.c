@@ -35,10 +35,13 @@ spawn_onto_stdin(int fd)
 	posix_spawn_file_actions_t actions;
 	char cat[] = "cat", *command[] = { cat, NULL };
 	pid_t pid;
+	int r;
 
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, fd, 1);
-	say("posix_spawn: %s", word(posix_spawnp(&pid, "cat", &actions, NULL, command, environ)));
+	r = posix_spawn_file_actions_adddup2(&actions, fd, 1);
+	if (r == 0)
+		r = posix_spawnp(&pid, "cat", &actions, NULL, command, environ);
+	say("posix_spawn: %s", word(r));
 }
 
 static void

@@ -1,7 +1,36 @@
-/* inherits PORT exec|look FD: an exec'ed program looks at the number it inherits. */
+/* inherits PORT exec|unseen|look FD: an exec'ed program looks at the number it inherits; what the kernel would hand to an exec that nobody sees. */
 #include "probe.h"
 
 #include <sys/wait.h>
+
+static const char *
+kernels_flag(int fd)
+{
+	char path[64], line[128];
+	unsigned flags = 0;
+	FILE *info;
+
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+	info = fopen(path, "r");
+	while (info && fgets(line, sizeof line, info))
+		sscanf(line, "flags: %o", &flags);
+	if (info)
+		fclose(info);
+	return flags & O_CLOEXEC ? "close-on-exec" : "inherited";
+}
+
+static int
+unseen(const char *port)
+{
+	struct sockaddr_in a = local(port);
+	int fd = make_socket(0), before = dup(fd), after;
+
+	must("connect", connect(fd, (struct sockaddr *)&a, sizeof a));
+	after = dup(before);
+	say("kernel's flags: %s %s %s", kernels_flag(fd), kernels_flag(before), kernels_flag(after));
+	say("the program's: %s %s %s", result(fcntl(fd, F_GETFD)), result(fcntl(before, F_GETFD)), result(fcntl(after, F_GETFD)));
+	return 0;
+}
 
 int
 main(int argc, char **argv)
@@ -14,6 +43,8 @@ main(int argc, char **argv)
 		say("write: %s", result(write(atoi(argv[3]), "secret words\n", 13)));
 		return 0;
 	}
+	if (!strcmp(argv[2], "unseen"))
+		return unseen(argv[1]);
 	fd = dial(argv[1]);
 	echo(fd, "before");
 	snprintf(number, sizeof number, "%d", fd);

@@ -1,0 +1,59 @@
+#!/bin/sh
+# Processes: a connection outlives children that close, exit or exec, and each direction may belong to another process.
+. "$(dirname "$0")/lib.sh"
+. "$TOP/tests/ends.sh"
+
+oneTimeSetUp() { start_peers echo; }
+
+testOneReadsAnotherWrites() { same echo forks split && clean_wires; }
+
+testAChildsEndIsNotTheConnections() {
+    for how in child-exits child-closes parent-closes; do same echo forks $how; done
+    clean_wires
+}
+
+testVfork() {
+    run "$PROBES/vforks" "$(port plain echo)"
+    expected=$out
+    for kind in tls12 tls13; do
+        # shellcheck disable=SC2086
+        run timeout 20 $wrapped "$PROBES/vforks" "$(port $kind echo)"
+        assertEquals "$kind" "$expected" "$out"
+        assertEquals "$kind: $err" "" "$(printf '%s\n' "$err" | grep -v 'is closed in the new program')"
+    done
+    clean_wires
+}
+
+# Without the relay: EIO and one line that names it, and nothing that the peer could not decrypt.
+testTwoProcessesOnOneDirection() {
+    for kind in tls12 tls13; do
+        # shellcheck disable=SC2086
+        run timeout 20 $wrapped "$PROBES/forks" "$(port $kind echo)" both
+        assertEquals "$kind" "echo: before
+echo: from the child
+child: well
+parent write: EIO
+parent read: EIO" "$out"
+        assertContains "$kind" "$err" "route = relay"
+        assertEquals "$kind: one line: $err" 1 "$(printf '%s\n' "$err" | wc -l)"
+    done
+    clean_wires
+}
+
+testExecFindsItClosed() {
+    run "$PROBES/inherits" "$(port plain echo)" exec
+    assertContains "plain: $out" "$out" "write: 13"
+    for kind in tls12 tls13; do
+        # shellcheck disable=SC2086
+        run timeout 20 $wrapped "$PROBES/inherits" "$(port $kind echo)" exec
+        assertEquals "$kind" "echo: before
+inherited: EBADF
+write: EBADF
+child: 0
+echo: after
+end: 0" "$out"
+    done
+    clean_wires
+}
+
+. "$SHUNIT2"

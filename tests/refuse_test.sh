@@ -1,0 +1,79 @@
+#!/bin/sh
+# Ways out for a wrapped descriptor that would put clear text on the wire: refused with an errno and one line, or taken through TLS.
+. "$(dirname "$0")/lib.sh"
+. "$TOP/tests/ends.sh"
+
+oneTimeSetUp() { start_peers echo; }
+
+# refused MODE LINES EXPECTED: the first part of the probe's output; the connection works on.
+refused() {
+    for kind in tls12 tls13; do
+        begin_case "$1 $kind"
+        # shellcheck disable=SC2086
+        run timeout 20 $wrapped "$PROBES/escapes" "$(port $kind echo)" "$1"
+        assertEquals "$1 over $kind" "$3
+echo: after
+end: 0" "$out"
+        assertEquals "$1 over $kind: lines in the log: $err" "$2" "$(printf '%s' "$err" | grep -c '^wrapsock: ')"
+        end_case
+    done
+    clean_wires
+}
+
+testOntoTheStandardDescriptors() {
+    refused zero 3 "dup2 onto 0: EACCES
+dup2 onto 1: EACCES
+dup2 onto 2: EACCES"
+}
+
+testPassedOverAUnixSocket() {
+    refused rights 1 "SCM_RIGHTS: EACCES
+nothing passed: EAGAIN"
+}
+
+testSpawnedOntoStandardOutput() { refused spawn 1 "posix_spawn: EACCES"; }
+testIoUring() { refused uring 0 "io_uring_setup: ENOSYS"; }
+testFastOpen() { refused fastopen 0 "TCP_FASTOPEN_CONNECT: ENOPROTOOPT"; }
+testSystemCallsByNumber() { same echo escapes syscall && clean_wires; }
+
+testPolicySaysRefuse() {
+    write_policy "$tmp/refuse.conf" <<-END
+	[client all]
+	match = *:*
+	action = refuse
+	END
+    for mode in blocking nonblocking; do
+        run "$WRAPSOCK" -p "$tmp/refuse.conf" "$PROBES/dial" "$(port plain echo)" $mode
+        assertEquals "connect: EACCES" "$(printf '%s\n' "$out" | head -n 1)"
+        assertContains "$err" "action = refuse"
+    done
+}
+
+testUnmatchedIsRefused() {
+    write_policy "$tmp/unmatched.conf" <<-END
+	[defaults]
+	unmatched = refuse
+	[client other]
+	match = 192.0.2.1:1
+	ca_certs = @CERTS@/ca.pem
+	END
+    run "$WRAPSOCK" -p "$tmp/unmatched.conf" "$PROBES/dial" "$(port plain echo)" blocking
+    assertEquals "connect: EACCES" "$(printf '%s\n' "$out" | head -n 1)"
+}
+
+testAcceptIsRefused() {
+    port=$(free_port)
+    write_policy "$tmp/server.conf" <<-END
+	[server all]
+	match = *:*
+	action = refuse
+	END
+    start server "$WRAPSOCK" -p "$tmp/server.conf" "$PROBES/server" "$port" block
+    wait_listen "$port"
+    run "$PYTHON" "$TOP/tests/peers/client_tls.py" "$port" plain none
+    assertEquals "0 of 1" "$(printf '%s\n' "$out" | head -n 1)"
+    wait_line "$tmp/server.out" "accept: EACCES"
+    assertEquals "accept fails" 0 $?
+}
+
+. "$SHUNIT2"

@@ -1,0 +1,23 @@
+#!/bin/sh
+# libc's streams: refused over a wrapped socket; dprintf goes through.
+. "$(dirname "$0")/lib.sh"
+. "$TOP/tests/ends.sh"
+
+oneTimeSetUp() { start_peers echo; }
+
+testDprintf() { same echo escapes dprintf && clean_wires; }
+
+testFdopen() {
+    for kind in tls12 tls13; do
+        # shellcheck disable=SC2086
+        run timeout 20 $wrapped "$PROBES/escapes" "$(port $kind echo)" fdopen
+        assertEquals "$kind" "fdopen: EACCES
+echo: after
+end: 0" "$out"
+        assertContains "$kind" "$err" "route = relay"
+        assertEquals "$kind: one line: $err" 1 "$(printf '%s\n' "$err" | wc -l)"
+    done
+    clean_wires
+}
+
+. "$SHUNIT2"

@@ -121,10 +121,10 @@ check:	## build, then run every test; T=stream_test.sh (or T=conn_test) for one
 	@$(build-once) tested
 	@BUILD=$(BUILD) tests/run
 
-matrix:	## real programs, every row of the table
+matrix:	## real programs, every row of tests/matrix/; ROWS='nginx redis' for some
 	@tests/install-packages build check matrix
 	@$(build-once) tested
-	@BUILD=$(BUILD) MATRIX=full T=matrix_test.sh tests/run
+	@BUILD=$(BUILD) tests/matrix_run $(ROWS)
 
 asan:	## the tests once more under the address and undefined-behaviour sanitizers
 	@$(build-once) $(asan) tested staged

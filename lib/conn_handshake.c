@@ -39,6 +39,7 @@ finished(struct conn *c)
 	char subject[256] = "", names[300] = "";
 
 	c->deadline = INT64_MAX;
+	c->fresh = c->config->role == CONFIG_CLIENT;
 	c->state = CONN_OPEN;
 	engine_peer_names(c->tls, subject, sizeof subject, names, sizeof names);
 	conn_say(CONN_LOG_INFO, "%s: %s %s: %s, %s, peer %s%s%s%s, %s, %lld ms", c->peer,

@@ -39,6 +39,7 @@ struct conn {
 	_Atomic int error;
 	_Atomic bool error_taken;
 	_Atomic bool blocking;
+	_Atomic bool fresh;		/* a client that has read nothing yet: tickets make the wire readable before there is data */
 	_Atomic int64_t deadline, rcvtimeo, sndtimeo;
 	_Atomic int lowat;
 	_Atomic short want;		/* while handshaking: POLLIN or POLLOUT */

@@ -243,6 +243,10 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, 
 		}
 		if (at->full == -EAGAIN)
 			break;
+		if (at->full < 0 && c->shut_read && c->shut_write) {	/* the peer's close_notify met a socket that is shut both ways */
+			c->eof = true;
+			break;
+		}
 		if (at->full < 0)
 			return conn_broke(c, fd, -at->full);	/* the kernel says it once: remember it behind what is delivered */
 	}
@@ -344,7 +348,7 @@ open_record(struct conn *c, int fd)
 	return hold(c, fd) == ENGINE_CLOSED ? -EPIPE : 1;
 }
 
-/* No whole record waited: the bytes of an incomplete one may wait here. Its rest may have come meanwhile; or it is no record; or the end. */
+/* No whole record waited: bytes of an incomplete one may wait here. Its rest may have come meanwhile; or it is none; or the end. */
 static int
 take_rest(struct conn *c, int fd)
 {
@@ -459,8 +463,8 @@ read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, bool pee
 }
 
 /*
- * A peek that waits for more: the byte that was left keeps the kernel's socket readable, so look again from time to time. As conn_wait, but
- * 1 also when it is time to look; *more = false when it is for the last time, the peer having closed.
+ * A peek that waits for more: the byte that was left keeps the kernel's socket readable, so look again from time to time. As
+ * conn_wait, but 1 also when it is time to look; *more = false when it is for the last time, the peer having closed.
  */
 static int
 peek_wait(struct conn *c, int fd, int64_t deadline, bool *more)
@@ -544,6 +548,8 @@ conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		r = discard(c, fd, total, flags);
 	else
 		r = read_locked(c, fd, iov, iovcnt, total, flags);
+	if (r >= 0 && total)
+		c->fresh = false;
 	conn_unlock(c);
 	return r;
 }

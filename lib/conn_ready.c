@@ -1,7 +1,7 @@
 /*
  * conn_ready.c - readiness: what to wait for on the wire, and what its answer means to the program.
  *
- * Open and in non-blocking mode a connection needs nothing of this: the kernel's answer is the truth.
+ * Open, in non-blocking mode and behind the server's tickets a connection needs nothing of this: the kernel's answer is the truth.
  */
 #include "conn_impl.h"
 
@@ -18,10 +18,10 @@ conn_wants(const struct conn *c, short events)
 bool
 conn_unsteady(const struct conn *c)
 {
-	return c->state <= CONN_HANDSHAKING || (c->blocking && c->state == CONN_OPEN);
+	return c->state <= CONN_HANDSHAKING || ((c->blocking || c->fresh) && c->state == CONN_OPEN);
 }
 
-/* In blocking mode a readable wire must mean that recv would not block: open a record and look. */
+/* In blocking mode a readable wire must mean that recv would not block: open a record and look. Some do not expect EAGAIN at first, either. */
 static short
 confirm_readable(struct conn *c, int fd, short revents)
 {
@@ -52,7 +52,7 @@ conn_tells(struct conn *c, int fd, short events, short revents)
 		if (c->error && !c->error_taken)
 			revents |= POLLERR;	/* as the kernel has it until SO_ERROR is asked */
 	}
-	if (c->state == CONN_OPEN && c->blocking)
+	if (c->state == CONN_OPEN && (c->blocking || c->fresh))
 		answer = confirm_readable(c, fd, revents);
 	else if (c->state > CONN_HANDSHAKING)
 		answer = revents;

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Peers and policies that are not in order: connections fail with the errno that fits, one line says why, and nothing goes out in clear.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
@@ -66,6 +67,7 @@ nothing_in_clear() {
 
 # fails NAME ERRNO [WORDS]: connect fails so, blocking and not, and so does what the program tries behind it.
 fails() {
+    to=''
     eval "to=\$near_$1"
     for mode in blocking nonblocking; do
         begin_case "$1 $mode"
@@ -81,6 +83,7 @@ fails() {
 }
 
 works() {
+    to=''
     eval "to=\$near_$1"
     # shellcheck disable=SC2086
     run timeout -k 1 20 $wrapped "$PROBES/dial" "$to" blocking
@@ -120,7 +123,7 @@ recv: EPROTO" "$out"
     done
     client_policy "certfile = @CERTS@/client.pem" "keyfile = @CERTS@/client.key"
     works mutual12
-    works mutual13 2>/dev/null
+    works mutual13
     for name in mutual12 mutual13; do assert_wire $name; done
 }
 
@@ -150,7 +153,7 @@ testASilentPeer() {
 # The stream breaks at sampled bytes of the server's flight: prompt failure, no hang, no clear text.
 testCutHandshakes() {
     client_policy
-    for at in 1 4 5 6 80 127 128 140 300 600; do
+    for at in 1 5 6 128 140 600; do
         near=$(free_port)
         # shellcheck disable=SC2154
         start_wire "cut$at" "$near" "$far_good" --cut-server $at

@@ -1,5 +1,6 @@
 #!/bin/sh
 # connect: waiting or not, and every way in which a program may learn the outcome.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

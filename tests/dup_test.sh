@@ -1,5 +1,6 @@
 #!/bin/sh
 # Numbers doubled, flagged and closed: a connection has as many names as the program gives it.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # epoll: level- and edge-triggered, one-shot, registered before the connection is there, on descriptors that block and that do not.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

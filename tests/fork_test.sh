@@ -1,5 +1,6 @@
 #!/bin/sh
 # Processes: a connection outlives children that close, exit or exec, and each direction may belong to another process.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

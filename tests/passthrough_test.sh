@@ -1,5 +1,6 @@
 #!/bin/sh
 # What policy does not wrap is as if we were not there, and costs no OpenSSL.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

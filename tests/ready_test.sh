@@ -1,5 +1,6 @@
 #!/bin/sh
 # poll and select in all their shapes, on descriptors that block and that do not.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Ways out for a wrapped descriptor that would put clear text on the wire: refused with an errno and one line, or taken through TLS.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # libc's streams: refused over a wrapped socket; dprintf goes through.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Reading and writing: every size, every call, every flag gives over TLS what it gives over TCP.
+# shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
@@ -25,7 +26,7 @@ testSendfile() {
 }
 
 testHalfClose() {
-    for size in 0 1 100000 3000000; do same sink halfclose "$size"; done
+    for size in 0 1 16385 500000; do same sink halfclose "$size"; done
     clean_wires
 }
 

@@ -186,6 +186,7 @@ class Bench:
         before, held = memory(server.pids), []
         for _ in range(IDLE):
             s = socket.create_connection(("127.0.0.1", server.port), 10)
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if kind != "plain":
                 s = context.wrap_socket(s, server_hostname="localhost")
             s.sendall(request)

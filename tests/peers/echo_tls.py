@@ -90,6 +90,19 @@ def end(conn):
     conn.close()
 
 
+def shake(conn):
+    """A refusal is an alert that arrives: no reset overtakes it for bytes that we have not read."""
+    try:
+        conn.do_handshake()
+    except OSError:
+        with socket.socket(fileno=conn.detach()) as raw:
+            raw.settimeout(2)
+            raw.shutdown(socket.SHUT_WR)
+            while raw.recv(65536):
+                pass
+        raise
+
+
 def serve(conn, context, behaviour):
     try:
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -102,7 +115,8 @@ def serve(conn, context, behaviour):
                 pass
             return
         if context:
-            conn = context.wrap_socket(conn, server_side=True)
+            conn = context.wrap_socket(conn, server_side=True, do_handshake_on_connect=False)
+            shake(conn)
         BEHAVIOURS[behaviour](conn)
         if behaviour not in ("mute", "cut"):
             end(conn)

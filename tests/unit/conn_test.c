@@ -1,8 +1,8 @@
 /*
  * conn_test.c - the connection core over real sockets against a peer that is plain OpenSSL between two memory buffers.
  *
- * The peer is pumped by hand in the same thread, so that every byte's arrival is the test's choice; where something must wait it runs in
- * a thread.  What the kernel says of the descriptor is checked after every step.
+ * The peer is pumped by hand in the same thread, so that every byte's arrival is the test's choice; where something must wait it runs
+ * in a thread.  What the kernel says of the descriptor is checked after every step.
  */
 #include "conn.h"
 #include "share.h"
@@ -41,7 +41,6 @@ static unsigned passed, failed;
 static char current[160];
 static _Atomic bool current_failed;
 
-static int64_t now_ms(void);
 static void
 complain(int line, const char *what, long got)
 {
@@ -71,7 +70,6 @@ begin_case(const char *fmt, ...)
 static void
 end_case(void)
 {
-	if (getenv("TIMES")) printf("%ld %s\n", (long)now_ms(), current);
 	if (current_failed)
 		failed++;
 	else
@@ -1311,7 +1309,7 @@ peer_thread(void *arg)
 			n = send(p->far, bytes, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n > 0)
 			BIO_read(p->out, buffer + 2 * BIG, (int)(n < BIG ? n : BIG));
-		else
+		else if (p->got < h->total || BIO_ctrl_pending(p->out))
 			peer_sleep(p, BIO_ctrl_pending(p->out) ? POLLIN | POLLOUT : POLLIN);
 	}
 	return NULL;
@@ -1386,27 +1384,28 @@ static void
 blocking_send(const struct variant *v)
 {
 	struct pair p;
-	struct helper peer = { .p = &p, .total = 3000000 };
+	size_t total = v->local ? 300000 : 3000000, done = total;
+	struct helper peer = { .p = &p, .total = total };
+	ssize_t n;
 
 	begin_case("a blocking send is full, %s", v->name);
 	pair_up(&p, v, NULL);
 	small_buffers(&p);
 	conn_set_blocking(p.c, true);
 	helper_start(&peer, peer_thread);
-	CHECK_IS(send_some(&p, 0, 3000000, 0), 3000000);
+	CHECK_IS(send_some(&p, 0, total, 0), total);
 	helper_join(&peer);
-	CHECK_IS(p.got, 3000000);
+	CHECK_IS(p.got, total);
 	end_case();
 
 	begin_case("a blocking send with SO_SNDTIMEO, %s", v->name);
 	conn_set_timeout(p.c, true, 40);
-	size_t done = 3000000;
-	ssize_t n;
 	while ((n = send_some(&p, done, 200000, 0)) > 0)
 		done += (size_t)n;
 	CHECK_IS(n, -EAGAIN);
 	peer_hear_up_to(&p, p.got > done ? p.got : done);
-	n = send_some(&p, done, 100, 0);
+	while ((n = send_some(&p, done, 100, 0)) == -EAGAIN && peer_hear(&p) == 0)	/* what is owed goes first */
+		;
 	CHECK(n > 0);
 	pair_end(&p);
 	end_case();
@@ -1999,8 +1998,10 @@ main(void)
 		run_writing(&variants[i]);
 		run_sharing(&variants[i]);
 	}
-	for (int flags = 0; flags < 2; flags++)
-		interrupted(flags ? SA_RESTART : 0);
+	interrupted(0);
+#ifndef __SANITIZE_THREAD__	/* it delivers signals in a way of its own: without SA_RESTART */
+	interrupted(SA_RESTART);
+#endif
 	patient_peek(900, 1000);
 	patient_peek(0, 100);
 	for (int ask = 0; ask < 2; ask++) {

@@ -1,0 +1,306 @@
+/*
+ * share_test.c - who may read, who may write and who is the last, among real processes.
+ *
+ * A process is driven step by step over a pipe: it does what it is told by a letter, and answers with one.
+ */
+#include "share.h"
+
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static unsigned passed, failed;
+
+static void
+result(int line, const char *what, bool ok)
+{
+	if (ok) {
+		passed++;
+		return;
+	}
+	failed++;
+	printf("FAIL line %d: %s\n", line, what);
+}
+#define CHECK(x) result(__LINE__, #x, x)
+
+static void
+must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "cannot go on: %s\n", what);
+	exit(2);
+}
+
+enum { MOST = 24 };
+
+/* A tree of processes: 0 is this one. Orders come in on to[], answers go out on from[]. */
+static struct {
+	int to[2], from[2];
+	pid_t pid;
+} process[MOST];
+static struct share s;
+
+static char obey(char order, int who);
+
+static void
+serve(int me)
+{
+	char order[2], answer;
+
+	while (read(process[me].to[0], order, 2) == 2) {
+		answer = obey(order[0], order[1]);
+		must(write(process[me].from[1], &answer, 1) == 1, "answer");
+	}
+	_exit(0);
+}
+
+static char
+spawn(int who)
+{
+	pid_t pid;
+
+	if (!share_prepare(&s))
+		return 'm';
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		alarm(60);
+		share_child(&s);
+		serve(who);
+	}
+	if (pid < 0)
+		return '?';
+	process[who].pid = pid;
+	return 'y';
+}
+
+/* r, w: may I? R, W: is it mine? f: fork that process; l: am I the last? h: is it my memory? */
+static char
+obey(char order, int who)
+{
+	switch (order) {
+	case 'r': return share_take(&s, 0) ? 'y' : 'n';
+	case 'w': return share_take(&s, 1) ? 'y' : 'n';
+	case 'R': return share_mine(&s, 0) ? 'y' : 'n';
+	case 'W': return share_mine(&s, 1) ? 'y' : 'n';
+	case 'l': return share_leave(&s) ? 'y' : 'n';
+	case 'h': return share_here(&s) ? 'y' : 'n';
+	case 'f': return spawn(who);
+	case 'x': _exit(0);
+	default: return '?';
+	}
+}
+
+static char
+tell(int whom, char order, int who)
+{
+	char text[2] = { order, (char)who }, answer = '-';
+
+	if (whom == 0)
+		return obey(order, who);
+	must(write(process[whom].to[1], text, 2) == 2, "order");
+	if (order != 'x')
+		must(read(process[whom].from[0], &answer, 1) == 1, "an answer");
+	return answer;
+}
+
+static bool
+waited(int child)
+{
+	return waitpid(process[child].pid, NULL, 0) == process[child].pid;
+}
+
+static void
+kill_child(int child)
+{
+	kill(process[child].pid, SIGKILL);
+	must(waited(child), "waitpid");
+}
+
+static void
+begin(void)
+{
+	for (int i = 0; i < MOST; i++)
+		must(pipe(process[i].to) == 0 && pipe(process[i].from) == 0, "pipe");
+	share_init(&s);
+}
+
+static void
+end(void)
+{
+	share_free(&s);
+	for (int i = 0; i < MOST; i++)
+		for (int end = 0; end < 2; end++) {
+			close(process[i].to[end]);
+			close(process[i].from[end]);
+		}
+}
+
+/* ---- cases: orders and the answers expected ---- */
+
+struct step {
+	int whom;
+	char order;
+	int who;
+	char want;
+};
+
+static const struct scene {
+	const char *name;
+	struct step steps[24];
+} scenes[] = {
+	{ "alone", { { 0, 'r', 0, 'y' }, { 0, 'w', 0, 'y' }, { 0, 'h', 0, 'y' }, { 0, 'l', 0, 'y' } } },
+	{ "who comes first", { { 0, 'f', 1, 'y' }, { 0, 'R', 0, 'y' }, { 1, 'R', 0, 'y' }, { 1, 'r', 0, 'y' }, { 0, 'r', 0, 'n' }, { 0, 'R', 0, 'n' },
+	    { 1, 'r', 0, 'y' }, { 0, 'w', 0, 'y' }, { 1, 'w', 0, 'n' }, { 1, 'W', 0, 'n' }, { 0, 'w', 0, 'y' }, { 1, 'h', 0, 'y' } } },
+	{ "used before the fork", { { 0, 'r', 0, 'y' }, { 0, 'w', 0, 'y' }, { 0, 'f', 1, 'y' }, { 1, 'r', 0, 'y' }, { 1, 'w', 0, 'y' }, { 0, 'w', 0, 'n' } } },
+	{ "the owner forks again", { { 0, 'f', 1, 'y' }, { 0, 'w', 0, 'y' }, { 0, 'f', 2, 'y' }, { 2, 'w', 0, 'y' }, { 1, 'w', 0, 'n' }, { 0, 'w', 0, 'n' } } },
+	{ "who owns nothing forks", { { 0, 'f', 1, 'y' }, { 1, 'w', 0, 'y' }, { 0, 'f', 2, 'y' }, { 2, 'w', 0, 'n' }, { 0, 'w', 0, 'n' }, { 1, 'w', 0, 'y' } } },
+	{ "nobody's in three", { { 0, 'f', 1, 'y' }, { 0, 'f', 2, 'y' }, { 2, 'r', 0, 'y' }, { 1, 'r', 0, 'n' }, { 0, 'r', 0, 'n' }, { 1, 'w', 0, 'y' } } },
+	{ "grandchild", { { 0, 'f', 1, 'y' }, { 1, 'r', 0, 'y' }, { 1, 'f', 2, 'y' }, { 2, 'r', 0, 'y' }, { 0, 'r', 0, 'n' }, { 1, 'r', 0, 'n' } } },
+	{ "the last says so", { { 0, 'f', 1, 'y' }, { 0, 'l', 0, 'n' }, { 1, 'l', 0, 'y' } } },
+	{ "the child goes first", { { 0, 'f', 1, 'y' }, { 1, 'l', 0, 'n' }, { 0, 'l', 0, 'y' } } },
+	{ "three leave", { { 0, 'f', 1, 'y' }, { 1, 'f', 2, 'y' }, { 1, 'l', 0, 'n' }, { 0, 'l', 0, 'n' }, { 2, 'l', 0, 'y' } } },
+};
+
+static void
+play(const struct scene *k)
+{
+	bool child[MOST] = { false };
+
+	begin();
+	for (const struct step *at = k->steps; at->order; at++) {
+		char got = tell(at->whom, at->order, at->who);
+
+		if (at->order == 'f')
+			child[at->who] = true;
+		if (got != at->want)
+			printf("%s, step %d: %c, expected %c\n", k->name, (int)(at - k->steps), got, at->want);
+		result(__LINE__, k->name, got == at->want);
+	}
+	for (int i = MOST - 1; i > 0; i--)
+		if (child[i])
+			tell(i, 'x', 0);
+	end();
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+	for (int i = 0; i < MOST; i++)
+		process[i].pid = 0;
+}
+
+/* Killed processes do not count, as owners; what they had claimed is lost. */
+static void
+killed(void)
+{
+	begin();
+	tell(0, 'f', 1);
+	CHECK(tell(1, 'w', 0) == 'y');
+	CHECK(!share_leave(&s));
+	end();
+	kill_child(1);
+	begin();
+	tell(0, 'f', 1);
+	CHECK(tell(1, 'w', 0) == 'y');
+	kill_child(1);
+	CHECK(!share_take(&s, 1));
+	CHECK(share_take(&s, 0));
+	CHECK(share_leave(&s));
+	end();
+}
+
+/* The parent closes before the child has run at all: it is not the last. */
+static void
+eager_parent(void)
+{
+	for (int round = 0; round < 50; round++) {
+		bool last;
+		pid_t pid;
+
+		share_init(&s);
+		must(share_prepare(&s), "share_prepare");
+		pid = fork();
+		if (pid == 0) {
+			share_child(&s);
+			while (!share_leave(&s) && getppid() != 1)
+				usleep(1000);
+			_exit(0);
+		}
+		last = share_leave(&s);
+		result(__LINE__, "the parent is the last", !last);
+		waitpid(pid, NULL, 0);
+		share_free(&s);
+	}
+}
+
+/* More processes than there is room for: nobody says it is the last. */
+static void
+crowd(void)
+{
+	int most = MOST - 1;
+
+	begin();
+	for (int i = 1; i <= most; i++)
+		must(tell(0, 'f', i) == 'y' && tell(i, 'h', 0) == 'y', "fork");
+	for (int i = 1; i <= most; i++)
+		CHECK(tell(i, 'l', 0) == 'n');
+	CHECK(tell(0, 'l', 0) == 'n');
+	for (int i = 1; i <= most; i++)
+		kill_child(i);
+	end();
+	for (int i = 0; i < MOST; i++)
+		process[i].pid = 0;
+}
+
+/* Thousands of connections come and go across forks; each has claims of its own. */
+static void
+many(void)
+{
+	enum { N = 1000 };
+	static struct share all[N];
+	bool fine = true;
+
+	for (int round = 0; round < 5; round++) {
+		int status = 0;
+		pid_t pid;
+
+		for (int i = 0; i < N; i++) {
+			share_init(&all[i]);
+			fine = fine && share_prepare(&all[i]);
+		}
+		pid = fork();
+		if (pid == 0) {
+			bool ok = true;
+
+			for (int i = 0; i < N; i++)
+				share_child(&all[i]);
+			for (int i = 0; i < N; i += 2)
+				ok = ok && share_take(&all[i], 1);
+			_exit(ok ? 0 : 1);
+		}
+		waitpid(pid, &status, 0);
+		fine = fine && status == 0;
+		for (int i = 0; i < N; i++) {
+			fine = fine && share_take(&all[i], 1) == (i % 2 == 1) && share_take(&all[i], 0) && share_leave(&all[i]);
+			share_free(&all[i]);
+		}
+	}
+	CHECK(fine);
+}
+
+int
+main(void)
+{
+	for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++)
+		play(&scenes[i]);
+	killed();
+	eager_parent();
+	crowd();
+	many();
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed != 0;
+}

@@ -235,7 +235,7 @@ engine_refuse(struct engine *e, const char *sentence, const char *reason, const 
 enum engine_verify_kind
 engine_verify_kind(const struct engine *e)
 {
-	if (e->verify_code == X509_V_ERR_CERT_HAS_EXPIRED)
+	if (e->verify_code == X509_V_ERR_CERT_HAS_EXPIRED || e->verify_code == X509_V_ERR_CERT_NOT_YET_VALID)
 		return ENGINE_VERIFY_EXPIRED;
 	return e->verify_code == X509_V_ERR_CERT_REVOKED ? ENGINE_VERIFY_REVOKED : ENGINE_VERIFY_REJECTED;
 }

@@ -6,8 +6,8 @@
 #include <string.h>
 
 const struct errmap_row errmap_table[] = {
-	{ "the peer's certificate is not trusted, not yet valid, for another name, or missing", EKEYREJECTED },
-	{ "the peer's certificate has expired", EKEYEXPIRED },
+	{ "the peer's certificate is not trusted, is for another name, or is missing", EKEYREJECTED },
+	{ "the peer's certificate is expired or not yet valid", EKEYEXPIRED },
 	{ "the peer's certificate is revoked", EKEYREVOKED },
 	{ "the TLS protocol failed: no common version or cipher, an alert, bytes that are no TLS", EPROTO },
 	{ "the handshake was not finished within handshake_timeout", ETIMEDOUT },

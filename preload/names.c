@@ -55,6 +55,8 @@ static __thread volatile bool inside __attribute__((tls_model("initial-exec")));
 static __thread bool forking __attribute__((tls_model("initial-exec")));
 static __thread struct recent recents[RECENT] __attribute__((tls_model("initial-exec")));
 static __thread unsigned nrecents __attribute__((tls_model("initial-exec")));
+static __thread struct address number __attribute__((tls_model("initial-exec")));	/* resolved last by this thread, if it was a number */
+static __thread bool number_recent __attribute__((tls_model("initial-exec")));
 
 static bool
 enter(void)
@@ -106,6 +108,14 @@ bucket_of(const struct address *a)
 	return (h ^ h >> 16) % BUCKETS;
 }
 
+static bool
+is_number(const char *name)
+{
+	struct in_addr v4;
+
+	return inet_aton(name, &v4) || strchr(name, ':');
+}
+
 /*
  * Lower case, without the root's dot.  What a certificate could not carry is not remembered: a name that only AI_IDN
  * understands counts as unknown, and so needs server_hostname.
@@ -113,10 +123,9 @@ bucket_of(const struct address *a)
 static bool
 canonical(char out[static NAME_MOST + 1], const char *name)
 {
-	struct in_addr number;
 	size_t n = 0;
 
-	if (inet_aton(name, &number))
+	if (is_number(name))
 		return false;
 	for (; name[n]; n++) {
 		unsigned char c = (unsigned char)name[n];
@@ -198,6 +207,7 @@ names_note(const char *name, const struct sockaddr *addr, socklen_t len)
 
 	if (!address_of(&a, addr, len) || !canonical(lower, name) || !enter())
 		return;
+	number_recent = number_recent && !same(&a, &number);
 	if (have_map()) {
 		map->clock++;
 		p = find_pair(&a, lower);
@@ -208,6 +218,13 @@ names_note(const char *name, const struct sockaddr *addr, socklen_t len)
 			recents[nrecents++ % RECENT] = (struct recent){ p->born, (uint16_t)(p - map->pairs) };
 	}
 	leave();
+}
+
+/* A number that is resolved names nothing: this thread's next connect to it goes to the address, whatever else has that address. */
+static void
+note_number(const struct sockaddr *addr, socklen_t len)
+{
+	number_recent = address_of(&number, addr, len);
 }
 
 static const struct pair *
@@ -246,7 +263,7 @@ names_find(const struct sockaddr *addr, socklen_t len, char *buf, size_t size)
 	bool several = false;
 	struct address a;
 
-	if (!address_of(&a, addr, len) || !enter())
+	if (!address_of(&a, addr, len) || (number_recent && same(&a, &number)) || !enter())
 		return 0;
 	if (map) {
 		p = this_threads(&a);
@@ -289,8 +306,12 @@ names_fork_child(void)
 static void
 note_list(const char *node, const struct addrinfo *list)
 {
+	bool numeric = is_number(node);
+
 	for (; list; list = list->ai_next)
-		if (list->ai_addr)
+		if (list->ai_addr && numeric)
+			note_number(list->ai_addr, list->ai_addrlen);
+		else if (list->ai_addr)
 			names_note(node, list->ai_addr, list->ai_addrlen);
 }
 

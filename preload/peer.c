@@ -260,6 +260,11 @@ start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len,
 		return r;
 	}
 	errno = saved;
+	if (!nonblocking && !core->conn_on_connect(conn)) {	/* the handshake comes with the first byte */
+		epoll_settle(s);
+		s->told = true;
+		return 0;
+	}
 	if (nonblocking) {		/* never an outcome at once, as TCP has none: programs need not expect one */
 		epoll_settle(s);
 		return -EINPROGRESS;
@@ -269,6 +274,19 @@ start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len,
 	if (r == 0)
 		s->told = true;
 	return r == -EAGAIN ? -ETIMEDOUT : r;
+}
+
+/* libc's streams over 0 to 2 read and write past us. */
+static bool
+on_standard(int fd, const struct sock *s)
+{
+	for (int n = 0; n <= 2 && s; n++) {
+		HOLD other = fdtab_hold(n);
+
+		if (other == s)
+			return true;
+	}
+	return fd <= 2;
 }
 
 EXPORT int
@@ -296,6 +314,12 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 		core->conn_free(conn);
 		log_line(LOG_LEVEL_WARN, "a single-threaded process connects to its own listener and would wait for itself: EDEADLK");
 		return (int)answer(-EDEADLK);
+	}
+	if (on_standard(fd, s)) {
+		core->conn_free(conn);
+		log_line(LOG_LEVEL_WARN, "a connection that policy wraps cannot be one of descriptors 0 to 2, which stdio uses: EACCES; cure: "
+					 "route = relay");
+		return (int)answer(-EACCES);
 	}
 	if (!s)
 		s = sock_new(addr->sa_family);
@@ -400,6 +424,16 @@ accepted(int fd, const struct sockaddr *peer, socklen_t plen, int flags)
 			real.fcntl(fd, F_SETFD, 0);
 		errno = saved;
 		return fd;
+	}
+	if (fd <= 2) {			/* the lowest free number, after a close: stdio must not have it */
+		int higher = real.fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+		real.close(fd);
+		if (higher < 0) {
+			core->conn_free(conn);
+			return (int)answer(-EMFILE);
+		}
+		fd = higher;
 	}
 	errno = saved;
 	return start_server(fd, conn, rule, flags);

@@ -2,7 +2,7 @@
  * conn_test.c - the connection core over real sockets against a peer that is plain OpenSSL between two memory buffers.
  *
  * The peer is pumped by hand in the same thread, so that every byte's arrival is the test's choice; where something must wait it runs
- * in a thread.  What the kernel says of the descriptor is checked after every step.
+ * in a thread.  What the kernel says of the descriptor is checked after every step. limit: 600
  */
 #include "conn.h"
 #include "share.h"

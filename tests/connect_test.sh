@@ -1,6 +1,6 @@
 #!/bin/sh
 # connect: waiting or not, and every way in which a program may learn the outcome.
-# shellcheck disable=SC1090,SC1091
+# shellcheck disable=SC2086,SC2154,SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
@@ -42,7 +42,7 @@ testLazyHandshake() {
 	do_handshake_on_connect = no
 	END
     for mode in blocking nonblocking; do
-        run "$WRAPSOCK" -p "$tmp/lazy.conf" "$PROBES/dial" "$(port tls13 echo)" "$mode"
+        run $launcher -p "$tmp/lazy.conf" "$PROBES/dial" "$(port tls13 echo)" "$mode"
         assertEquals "connect: ok
 send: 13
 recv: 13" "$out"

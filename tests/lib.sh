@@ -140,8 +140,9 @@ wrapped() { launch -p "$POLICY" -- "$@"; }
 
 # The same for `start` and `run`, which want a command: start NAME $wrapped COMMAND...
 # shellcheck disable=SC2089
-wrapped="$WRAPSOCK -p $POLICY --"
-[ -z "$sanitizer" ] || wrapped="env LD_PRELOAD=$sanitizer $wrapped"
+launcher=$WRAPSOCK
+[ -z "$sanitizer" ] || launcher="env LD_PRELOAD=$sanitizer $WRAPSOCK"
+wrapped="$launcher -p $POLICY --"
 
 # --- the wire ---
 

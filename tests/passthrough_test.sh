@@ -1,6 +1,6 @@
 #!/bin/sh
 # What policy does not wrap is as if we were not there, and costs no OpenSSL.
-# shellcheck disable=SC1090,SC1091
+# shellcheck disable=SC2086,SC2154,SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
@@ -94,7 +94,7 @@ testAnActionOfPlain() {
 	ca_certs = @CERTS@/ca.pem
 	END
     for kind in plain tls13; do
-        run "$WRAPSOCK" -p "$tmp/plain.conf" "$PROBES/dial" "$(port $kind echo)" blocking
+        run $launcher -p "$tmp/plain.conf" "$PROBES/dial" "$(port $kind echo)" blocking
         assertEquals "$kind" "connect: ok
 send: 13
 recv: 13" "$out"

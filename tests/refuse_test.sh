@@ -1,6 +1,6 @@
 #!/bin/sh
 # Ways out for a wrapped descriptor that would put clear text on the wire: refused with an errno and one line, or taken through TLS.
-# shellcheck disable=SC1090,SC1091
+# shellcheck disable=SC2086,SC2154,SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
@@ -44,7 +44,7 @@ testPolicySaysRefuse() {
 	action = refuse
 	END
     for mode in blocking nonblocking; do
-        run "$WRAPSOCK" -p "$tmp/refuse.conf" "$PROBES/dial" "$(port plain echo)" $mode
+        run $launcher -p "$tmp/refuse.conf" "$PROBES/dial" "$(port plain echo)" $mode
         assertEquals "connect: EACCES" "$(printf '%s\n' "$out" | head -n 1)"
         assertContains "$err" "action = refuse"
     done
@@ -58,7 +58,7 @@ testUnmatchedIsRefused() {
 	match = 192.0.2.1:1
 	ca_certs = @CERTS@/ca.pem
 	END
-    run "$WRAPSOCK" -p "$tmp/unmatched.conf" "$PROBES/dial" "$(port plain echo)" blocking
+    run $launcher -p "$tmp/unmatched.conf" "$PROBES/dial" "$(port plain echo)" blocking
     assertEquals "connect: EACCES" "$(printf '%s\n' "$out" | head -n 1)"
 }
 
@@ -69,12 +69,38 @@ testAcceptIsRefused() {
 	match = *:*
 	action = refuse
 	END
-    start server "$WRAPSOCK" -p "$tmp/server.conf" "$PROBES/server" "$port" block
+    start server $launcher -p "$tmp/server.conf" "$PROBES/server" "$port" block
     wait_listen "$port"
     run "$PYTHON" "$TOP/tests/peers/client_tls.py" "$port" plain none
     assertEquals "0 of 1" "$(printf '%s\n' "$out" | head -n 1)"
     wait_line "$tmp/server.out" "accept: EACCES"
     assertEquals "accept fails" 0 $?
+}
+
+# What lands on 0 to 2 would be written by stdio, past every wrapper.
+testConnectedOnStandardOutput() {
+    run timeout 20 $wrapped "$PROBES/standard" connect "$(port tls13 echo)"
+    assertContains "$err" EACCES
+    assertContains "$err" "0 to 2"
+    clean_wires
+}
+
+testAcceptedAsStandardOutput() {
+    port=$(free_port) near=$(free_port)
+    write_policy "$tmp/standard.conf" <<-END
+	[server all]
+	match = *:*
+	certfile = @CERTS@/server.pem
+	keyfile = @CERTS@/server.key
+	END
+    start standard $launcher -p "$tmp/standard.conf" "$PROBES/standard" accept "$port"
+    wait_listen "$port"
+    start_wire standard "$near" "$port"
+    run "$PYTHON" "$TOP/tests/peers/client_tls.py" "$near" plain none
+    assertEquals "0 of 1" "$(printf '%s\n' "$out" | head -n 1)"
+    wait_line "$tmp/standard.err" "above 2"
+    assertEquals "the number given" 0 $?
+    assertNotContains "$out" SECRET
 }
 
 . "$SHUNIT2"

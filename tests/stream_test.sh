@@ -1,6 +1,6 @@
 #!/bin/sh
 # Reading and writing: every size, every call, every flag gives over TLS what it gives over TCP.
-# shellcheck disable=SC1090,SC1091
+# shellcheck disable=SC2086,SC2154,SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
@@ -73,7 +73,7 @@ testACutStreamIsAnEndWherePolicySaysSo() {
 	ca_certs = @CERTS@/ca.pem
 	suppress_ragged_eofs = yes
 	END
-    run timeout -k 1 20 "$WRAPSOCK" -p "$tmp/ragged.conf" "$PROBES/echo_blocking" "$(port tls13 cut)" 10 10 10
+    run timeout -k 1 20 $launcher -p "$tmp/ragged.conf" "$PROBES/echo_blocking" "$(port tls13 cut)" 10 10 10
     assertEquals "$out" "end: 0" "$(printf '%s\n' "$out" | sed -n '$p')"
 }
 

@@ -251,8 +251,18 @@ test_command_when_not_found_then_127() {
         begin_case "'$command'"
         run wrapped "$command"
         assertEquals "$err" "127:wrapsock: $command: not found" "$status:$err"
-        end_case
     done
+    begin_case "a folder of PATH that may not be entered"
+    mkdir -p "$tmp/closed"
+    chmod 000 "$tmp/closed"
+    run env PATH="$tmp/closed:$PATH" LD_PRELOAD="$sanitizer" "$WRAPSOCK" -p "$POLICY" no-such-command
+    assertEquals "127:wrapsock: no-such-command: not found" "$status:$err"
+    chmod 755 "$tmp/closed"
+    begin_case "a file in PATH that may not be executed"
+    : >"$tmp/closed/unexecutable"
+    run env PATH="$tmp/closed:$PATH" LD_PRELOAD="$sanitizer" "$WRAPSOCK" -p "$POLICY" unexecutable
+    assertEquals "126:wrapsock: unexecutable: Permission denied" "$status:$err"
+    end_case
 }
 
 test_command_when_not_executable_then_126() {

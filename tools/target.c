@@ -90,7 +90,8 @@ look_up(const char *name, char path[static PATH_MAX])
 			err = executable(path);
 			if (err == 0)
 				return 0;
-			if (err != ENOENT && err != ENOTDIR && err != EISDIR)
+			/* A file that is there, not a folder on the way that may not be entered: shells say "not found" then. */
+			if (err != EISDIR && access(path, F_OK) == 0)
 				worst = err;
 		}
 		if (*end == '\0')

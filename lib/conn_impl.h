@@ -23,7 +23,7 @@ enum { READING, WRITING };
 
 /* A record in wire.out: where it ends, and how many bytes of the program's data it stands for. */
 struct sent_record {
-	size_t end, plain;
+	uint32_t end, plain;
 };
 
 struct conn {

@@ -30,7 +30,7 @@ poll_until(struct conn *c, struct pollfd *p, int64_t deadline)
 	int64_t left = deadline == INT64_MAX ? -1 : deadline - conn_now();
 	int r, saved = errno;
 
-	c->waiters++;
+	w.conn->waiters++;
 	conn_unlock(c);
 	r = conn_the_host->poll(p, 1, left < -1 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
 	if (r < 0)

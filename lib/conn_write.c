@@ -19,11 +19,11 @@ conn_note_record(struct conn *c, size_t plain)
 	struct sent_record *last = c->nrecords ? &c->records[c->nrecords - 1] : NULL;
 
 	if (last && (!plain || c->nrecords == sizeof c->records / sizeof *c->records)) {
-		last->end = c->wire.out_len;	/* rides along with the one before */
-		last->plain += plain;
+		last->end = (uint32_t)c->wire.out_len;	/* rides along with the one before */
+		last->plain += (uint32_t)plain;
 		return;
 	}
-	c->records[c->nrecords++] = (struct sent_record){ c->wire.out_len, plain };
+	c->records[c->nrecords++] = (struct sent_record){ (uint32_t)c->wire.out_len, (uint32_t)plain };
 }
 
 /* Plaintext whose records are wholly in the kernel moves from owed to sent. */
@@ -369,7 +369,7 @@ conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		return -EAGAIN;
 	}
 	__attribute__((cleanup(written))) struct writing w = { c };
-	r = conn_handshake_locked(c, fd, wait, conn_later(c->sndtimeo));
+	r = conn_handshake_locked(w.conn, fd, wait, conn_later(c->sndtimeo));
 	if (r == 0 && total)
 		r = write_locked(c, fd, iov, iovcnt, total, wait);
 	return r;

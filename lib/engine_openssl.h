@@ -38,7 +38,8 @@ struct engine {
 	bool done;			/* the handshake is */
 	bool nomem;			/* wire->out could not grow */
 	bool said_goodbye;
-	size_t tickets_due;
+	uint8_t *tickets;		/* records made at the handshake's end that go out before the first other one */
+	size_t tickets_len;
 
 	uint8_t first[ENGINE_FIRST_BYTES];	/* how the peer began, to tell what it speaks */
 	size_t first_len;
@@ -49,7 +50,7 @@ struct engine {
 
 	X509 *refused;			/* the peer's certificate, when we refused it */
 	long verify_code;
-	char alpn[256];
+	char *alpn;			/* agreed on, NULL = none */
 	char error[256], reason[96];
 	const char *hint;
 };
@@ -92,6 +93,7 @@ enum engine_result engine_failure(struct engine *);		/* the queue tells of a fai
 
 /* engine_openssl_record.c */
 BIO_METHOD *engine_wire_method(void);
+bool engine_release_tickets(struct engine *);	/* into wire->out; false = out of memory */
 bool engine_wire_reserve(struct engine_wire *, size_t room);
 void engine_keylog(const SSL *, const char *line);
 void engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *, void *arg);

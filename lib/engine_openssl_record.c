@@ -88,6 +88,23 @@ engine_wire_reserve(struct engine_wire *w, size_t room)
 	return true;
 }
 
+bool
+engine_release_tickets(struct engine *e)
+{
+	struct engine_wire *w = e->wire;
+
+	if (!e->tickets)
+		return true;
+	if (!engine_wire_reserve(w, e->tickets_len))
+		return false;
+	memcpy(w->out + w->out_len, e->tickets, e->tickets_len);
+	w->out_len += e->tickets_len;
+	free(e->tickets);
+	e->tickets = NULL;
+	e->tickets_len = 0;
+	return true;
+}
+
 static int
 wire_write(BIO *bio, const char *buf, size_t len, size_t *n)
 {
@@ -96,7 +113,7 @@ wire_write(BIO *bio, const char *buf, size_t len, size_t *n)
 
 	BIO_clear_retry_flags(bio);
 	*n = 0;
-	if (!engine_wire_reserve(w, len)) {
+	if (!engine_release_tickets(e) || !engine_wire_reserve(w, len)) {
 		e->nomem = true;
 		return 0;
 	}
@@ -348,7 +365,7 @@ export_records(const struct engine *e, struct engine_records *out)
 
 	if (!md || key_len == 0 || e->taken != e->record_end)
 		return -1;
-	if (!answer_key_update(e->ssl))
+	if (!engine_release_tickets(SSL_get_app_data(e->ssl)) || !answer_key_update(e->ssl))
 		return -1;
 	if (SSL_in_init(e->ssl))
 		return -1;

@@ -386,8 +386,7 @@ give_back(int fd, int error)
 static int
 start_server(int fd, struct conn *conn, int rule, int flags)
 {
-	struct sock *s = sock_new(AF_INET);
-	HOLD mine = s;
+	HOLD s = sock_new(AF_INET);
 	int r = s ? 0 : -ENOMEM;
 
 	if (r == 0)

@@ -45,7 +45,6 @@ testProbes() {
     unchanged echo ranges
     unchanged echo vforks
     unchanged echo forks split
-    unchanged echo forks both
     unchanged echo inherits exec
     for how in poll epoll-et; do unchanged echo echo_wait $how short 300000 20000 5000; done
     for how in poll spin again early; do unchanged echo connect_nonblocking $how; done

@@ -38,7 +38,7 @@ usage(FILE *to)
 	      "  --help, --version\n", to);
 }
 
-static void
+static __attribute__((format(printf, 1, 0))) void
 say(const char *fmt, va_list ap)
 {
 	fprintf(stderr, "%s: ", ctl_name);

@@ -1177,7 +1177,7 @@ run_export(const struct export_case *k, enum config_role role, int records, bool
 	struct peer e, raw;
 	struct config *c;
 	SSL_CTX *ctx = raw_ctx(role == CONFIG_CLIENT);
-	bool server = role == CONFIG_SERVER;
+	bool server = role == CONFIG_SERVER, tickets_wait = server && records == 0 && strstr(k->name, "1.3") && !k->key_updates;
 	uint8_t buf[64];
 	size_t n;
 
@@ -1212,7 +1212,8 @@ run_export(const struct export_case *k, enum config_role role, int records, bool
 		free(bytes);
 	}
 	CHECK(engine_export_records(e.engine, &r) == k->result);
-	CHECK((e.wire.out_len > 0) == (k->key_updates > 0 && !answered));	/* the answer that was owed */
+	/* what had to go out first: the answer that was owed, or a server's tickets */
+	CHECK((e.wire.out_len > 0) == ((k->key_updates > 0 && !answered) || tickets_wait));
 	if (k->result == 0 && !current_failed)
 		continue_outside(&e, &raw, &r);
 	peer_close(&e);

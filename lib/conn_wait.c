@@ -48,8 +48,11 @@ restarts(void)
 {
 	for (int sig = 1; sig < NSIG; sig++) {
 		struct sigaction sa;
-		int saved = errno, r = sigaction(sig, NULL, &sa);
+		int saved = errno, r;
 
+		if (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP)
+			continue;	/* a fault, which poll does not have; runtimes handle them without SA_RESTART */
+		r = sigaction(sig, NULL, &sa);
 		errno = saved;
 		if (r == 0 && sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_RESTART))
 			return false;

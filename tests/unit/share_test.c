@@ -218,19 +218,23 @@ static void
 eager_parent(void)
 {
 	for (int round = 0; round < 50; round++) {
+		int left[2];		/* closed by the parent when it has left */
+		char byte;
 		bool last;
 		pid_t pid;
 
+		must(pipe(left) == 0, "pipe");
 		share_init(&s);
 		must(share_prepare(&s), "share_prepare");
 		pid = fork();
 		if (pid == 0) {
 			share_child(&s);
-			while (!share_leave(&s) && getppid() != 1)
-				usleep(1000);
-			_exit(0);
+			close(left[1]);
+			_exit(read(left[0], &byte, 1) == 0 && share_leave(&s) ? 0 : 1);
 		}
 		last = share_leave(&s);
+		close(left[0]);
+		close(left[1]);
 		result(__LINE__, "the parent is the last", !last);
 		waitpid(pid, NULL, 0);
 		share_free(&s);

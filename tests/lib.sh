@@ -138,7 +138,11 @@ launch() {
 # wrapped COMMAND...: under the launcher, with the policy of write_policy.
 wrapped() { launch -p "$POLICY" -- "$@"; }
 
-# The same for `start` and `run`, which want a command: start NAME $wrapped COMMAND...
+# usable COMMAND...: does it end well within 5 seconds with nothing but the sanitizer's runtime in it? Some programs hang with that
+# alone (Debian's curl in setlocale) and have to be skipped in such a variant.
+usable() { [ -z "$sanitizer" ] || LD_PRELOAD=$sanitizer timeout 5 "$@" >/dev/null 2>&1 </dev/null; }
+
+# Like `wrapped`, for `start` and `run`, which want a command: start NAME $wrapped COMMAND...
 # shellcheck disable=SC2089
 launcher=$WRAPSOCK
 [ -z "$sanitizer" ] || launcher="env LD_PRELOAD=$sanitizer $WRAPSOCK"

@@ -50,6 +50,12 @@ conn_unlock(struct conn *c)
 }
 
 void
+conn_unlockp(struct conn **c)
+{
+	conn_unlock(*c);
+}
+
+void
 conn_say(enum conn_log level, const char *fmt, ...)
 {
 	char line[1400];
@@ -329,11 +335,10 @@ conn_shutdown(struct conn *c, int fd, int how)
 
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
-	conn_lock(c);
+	CONN_LOCKED(c);
 	if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKING)
 		r = conn_handshake_locked(c, fd, c->blocking, INT64_MAX);
 	if (c->error) {
-		conn_unlock(c);
 		return c->error == EIO ? -EIO : -ENOTCONN;	/* the wire is shut down already, as after a reset */
 	}
 	if (how != SHUT_WR) {
@@ -352,7 +357,6 @@ conn_shutdown(struct conn *c, int fd, int how)
 		c->shut_write = true;
 		raw_shutdown(fd, SHUT_WR);
 	}
-	conn_unlock(c);
 	return r == -EAGAIN || r > 0 ? 0 : r;
 }
 

@@ -153,10 +153,6 @@ conn_handshake_locked(struct conn *c, int fd, bool wait, int64_t deadline)
 int
 conn_handshake(struct conn *c, int fd, bool wait)
 {
-	int r;
-
-	conn_lock(c);
-	r = conn_handshake_locked(c, fd, wait, INT64_MAX);
-	conn_unlock(c);
-	return r;
+	CONN_LOCKED(c);
+	return conn_handshake_locked(c, fd, wait, INT64_MAX);
 }

@@ -75,6 +75,11 @@ struct conn {
 extern const struct conn_host *conn_the_host;
 void conn_lock(struct conn *);
 void conn_unlock(struct conn *);
+/* Scoped lock: released on return, and when the thread is cancelled in conn_wait, whose clean-up takes it again. */
+void conn_unlockp(struct conn **);
+#define CONN_LOCKED(c) \
+	__attribute__((cleanup(conn_unlockp))) struct conn *locked = (c); \
+	conn_lock(locked)
 int64_t conn_now(void);			/* CLOCK_MONOTONIC, milliseconds */
 /* Fail it for good: alert, SHUT_RDWR, one line in the log. Returns -error. */
 int conn_fail(struct conn *, int fd, int error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

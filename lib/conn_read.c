@@ -541,7 +541,7 @@ conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		total += iov[i].iov_len;
 	if (flags & MSG_OOB)
 		return -EINVAL;
-	conn_lock(c);
+	CONN_LOCKED(c);
 	if (!total)
 		r = c->error ? -c->error : 0;
 	else if (flags & MSG_TRUNC)
@@ -550,6 +550,5 @@ conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		r = read_locked(c, fd, iov, iovcnt, total, flags);
 	if (r >= 0 && total)
 		c->fresh = false;
-	conn_unlock(c);
 	return r;
 }

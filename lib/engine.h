@@ -49,9 +49,13 @@ struct engine_info {			/* pointers live as long as the engine object */
  * Record state for a continuation outside the TLS library: everything needed to decrypt the peer's next record and to encrypt ours.
  * Directions: [0] = what we read, [1] = what we write.
  */
+enum engine_aead { ENGINE_GCM, ENGINE_CCM, ENGINE_CHACHA20 };
+
 struct engine_records {
 	int version;			/* 0x0303 or 0x0304 */
 	uint16_t suite;			/* IANA number */
+	enum engine_aead aead;		/* ... and what it means */
+	size_t tag_len;
 	struct {
 		uint8_t secret[64];	/* TLS 1.3: traffic secret; unused for TLS 1.2 */
 		size_t secret_len;
@@ -96,7 +100,7 @@ const char *engine_hint(const struct engine *);		/* the policy key that would cu
 /* The peer certificate for a log line: subject and names (SAN) it offers, escaped and bounded. "" if none. */
 void engine_peer_names(const struct engine *, char *subject, size_t ssize, char *names, size_t nsize);
 
-/* 0, or -1 if this connection's suite or version cannot be continued (CBC, older than TLS 1.2, handshake not done). */
+/* 0, or -1 if this connection's suite or version cannot be continued (CBC, ARIA, older than TLS 1.2, handshake not done). */
 int engine_export_records(const struct engine *, struct engine_records *);
 
 #endif

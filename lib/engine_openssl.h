@@ -91,6 +91,9 @@ enum engine_result engine_refuse(struct engine *, const char *sentence, const ch
 /* engine_openssl_failure.c */
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */
 
+/* engine_openssl_derive.c: RFC 8446, 7.1: HKDF-Expand-Label with an empty context; the secret's length tells the hash. lib NULL = the default one. */
+bool engine_expand_label(OSSL_LIB_CTX *lib, const uint8_t *secret, size_t secret_len, const char *label, uint8_t *out, size_t len);
+
 /* engine_openssl_record.c */
 BIO_METHOD *engine_wire_method(void);
 bool engine_release_tickets(struct engine *);	/* into wire->out; false = out of memory */

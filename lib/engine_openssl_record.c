@@ -184,41 +184,14 @@ engine_keylog(const SSL *ssl, const char *line)
 	direction_set(&e->dir[client == (e->config->role == CONFIG_CLIENT)], secret + 1);
 }
 
-/* RFC 8446, 7.1: HKDF-Expand-Label with an empty context. */
-static bool
-expand_label(const EVP_MD *md, const struct engine_direction *d, const char *label, uint8_t *out, size_t len)
-{
-	uint8_t info[64] = {(uint8_t)(len >> 8), (uint8_t)len, (uint8_t)(6 + strlen(label)), 't', 'l', 's', '1', '3', ' '};
-	int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
-	char digest[32];
-	OSSL_PARAM params[5];
-	EVP_KDF *kdf = EVP_KDF_fetch(engine_lib(), "HKDF", NULL);
-	EVP_KDF_CTX *kctx = EVP_KDF_CTX_new(kdf);
-	uint8_t secret[ENGINE_SECRET_MAX];
-	bool ok;
-
-	memcpy(info + 9, label, strlen(label));
-	memcpy(secret, d->secret, sizeof(secret));
-	OPENSSL_strlcpy(digest, EVP_MD_get0_name(md), sizeof(digest));
-	params[0] = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode);
-	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0);
-	params[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret, d->secret_len);
-	params[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, 10 + strlen(label));
-	params[4] = OSSL_PARAM_construct_end();
-	ok = kctx && EVP_KDF_derive(kctx, out, len, params) > 0;
-	EVP_KDF_CTX_free(kctx);
-	EVP_KDF_free(kdf);
-	OPENSSL_cleanse(secret, sizeof(secret));
-	return ok;
-}
-
 static void
 direction_update(SSL *ssl, struct engine_direction *d)
 {
 	const EVP_MD *md = SSL_CIPHER_get_handshake_digest(SSL_get_current_cipher(ssl));
 	uint8_t next[ENGINE_SECRET_MAX];
 
-	if (md && d->secret_len > 0 && expand_label(md, d, "traffic upd", next, d->secret_len))
+	if (md && d->secret_len > 0
+	    && engine_expand_label(engine_lib(), d->secret, d->secret_len, "traffic upd", next, d->secret_len))
 		memcpy(d->secret, next, d->secret_len);
 	else
 		d->secret_len = 0;	/* cannot be exported any more */
@@ -266,15 +239,34 @@ engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *
 		direction_update(ssl, d);
 }
 
-/* What can be continued: the AEAD suites of TLS 1.2 and 1.3 but CCM. 0 = not this one. */
-static size_t
-aead_key_len(const SSL_CIPHER *cipher)
+/* The suites whose tag is cut to 8 bytes; OpenSSL's identifiers do not tell them apart. */
+static bool
+short_tag(uint16_t suite)
 {
+	return suite == 0x1305 || (suite >= 0xc0a0 && suite <= 0xc0a3) || (suite >= 0xc0a8 && suite <= 0xc0ab) || suite == 0xc0ae || suite == 0xc0af;
+}
+
+/* What can be continued: AES-GCM, AES-CCM, ChaCha20-Poly1305. The length of its key, 0 = not this one. */
+static size_t
+aead_of(const SSL_CIPHER *cipher, struct engine_records *out)
+{
+	out->suite = SSL_CIPHER_get_protocol_id(cipher);
+	out->tag_len = short_tag(out->suite) ? 8 : 16;
 	switch (SSL_CIPHER_get_cipher_nid(cipher)) {
 	case NID_aes_128_gcm:
+		out->aead = ENGINE_GCM;
 		return 16;
 	case NID_aes_256_gcm:
+		out->aead = ENGINE_GCM;
+		return 32;
+	case NID_aes_128_ccm:
+		out->aead = ENGINE_CCM;
+		return 16;
+	case NID_aes_256_ccm:
+		out->aead = ENGINE_CCM;
+		return 32;
 	case NID_chacha20_poly1305:
+		out->aead = ENGINE_CHACHA20;
 		return 32;
 	default:
 		return 0;
@@ -293,7 +285,8 @@ export_tls13(const struct engine *e, const EVP_MD *md, size_t key_len, struct en
 		out->dir[i].secret_len = d->secret_len;
 		out->dir[i].key_len = key_len;
 		out->dir[i].iv_len = 12;
-		if (!expand_label(md, d, "key", out->dir[i].key, key_len) || !expand_label(md, d, "iv", out->dir[i].iv, 12))
+		if (!engine_expand_label(engine_lib(), d->secret, d->secret_len, "key", out->dir[i].key, key_len)
+		    || !engine_expand_label(engine_lib(), d->secret, d->secret_len, "iv", out->dir[i].iv, 12))
 			return false;
 	}
 	return true;
@@ -360,8 +353,8 @@ export_records(const struct engine *e, struct engine_records *out)
 {
 	const SSL_CIPHER *cipher = SSL_get_current_cipher(e->ssl);
 	const EVP_MD *md = SSL_CIPHER_get_handshake_digest(cipher);
-	size_t key_len = aead_key_len(cipher);
-	bool chacha = SSL_CIPHER_get_cipher_nid(cipher) == NID_chacha20_poly1305, ok = false;
+	size_t key_len = aead_of(cipher, out);
+	bool ok = false;
 
 	if (!md || key_len == 0 || e->taken != e->record_end)
 		return -1;
@@ -370,11 +363,10 @@ export_records(const struct engine *e, struct engine_records *out)
 	if (SSL_in_init(e->ssl))
 		return -1;
 	out->version = SSL_version(e->ssl);
-	out->suite = SSL_CIPHER_get_protocol_id(cipher);
 	if (out->version == TLS1_3_VERSION)
 		ok = export_tls13(e, md, key_len, out);
 	else if (out->version == TLS1_2_VERSION)
-		ok = export_tls12(e, md, key_len, chacha ? 12 : 4, out);
+		ok = export_tls12(e, md, key_len, out->aead == ENGINE_CHACHA20 ? 12 : 4, out);
 	out->dir[0].sequence = e->dir[0].sequence;
 	out->dir[1].sequence = e->dir[1].sequence;
 	return ok ? 0 : -1;

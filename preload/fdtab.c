@@ -7,6 +7,7 @@
 #include "names.h"
 #include "real.h"
 #include "sock.h"
+#include "vfork.h"
 
 #include "log.h"
 #include "raw.h"
@@ -136,6 +137,8 @@ sock_new(int domain)
 		spare = s->next;
 	else
 		s = calloc(1, sizeof *s);
+	if (s && !live)
+		vfork_start();
 	if (s) {
 		s->phase = SOCK_PLANNED;
 		s->conn = NULL;
@@ -259,6 +262,7 @@ fdtab_fork_child(void)
 {
 	pthread_mutex_init(&lock, NULL);
 	owner_pid = getpid();
+	vfork_fork_child();
 	for (struct sock *s = live; s; s = s->next) {
 		s->pid = owner_pid;
 		if (s->conn)
@@ -272,5 +276,5 @@ fdtab_fork_child(void)
 bool
 sock_foreign(const struct sock *s)
 {
-	return s->pid != getpid();
+	return !vfork_certain() && s->pid != getpid();
 }

@@ -7,6 +7,7 @@
 #include "names.h"
 #include "real.h"
 #include "rights.h"
+#include "vfork.h"
 
 #include "log.h"
 #include "raw.h"
@@ -316,6 +317,22 @@ pass(long number, const long a[6])
 	return real.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
+/* The new process goes on in our memory, or in a copy of it of which no hook tells. */
+static long
+by_clone(const long a[6])
+{
+	if (a[0] & CLONE_VM && !(a[0] & CLONE_THREAD))
+		vfork_shared();
+	return pass(SYS_clone, a);
+}
+
+static long
+by_clone3(const long a[6])
+{
+	vfork_shared();
+	return pass(SYS_clone3, a);
+}
+
 static long
 by_io_submit(const long a[6])
 {
@@ -393,6 +410,7 @@ static const struct number {
 	NUMBER(ppoll, ALWAYS), NUMBER(pselect6, ALWAYS),
 	NUMBER(epoll_ctl, FIRST_AND_THIRD), NUMBER(epoll_pwait, ALWAYS), NUMBER(epoll_pwait2, ALWAYS),
 	NUMBER(io_submit, ALWAYS), NUMBER(io_uring_setup, ALWAYS),
+	NUMBER(clone, ALWAYS), NUMBER(clone3, ALWAYS),
 	NUMBER(execve, ALWAYS), NUMBER(execveat, ALWAYS),
 	NUMBER(prctl, ALWAYS), NUMBER(seccomp, ALWAYS), NUMBER(chroot, ALWAYS), NUMBER(unshare, ALWAYS),
 	NUMBER(setuid, ALWAYS), NUMBER(setgid, ALWAYS), NUMBER(setreuid, ALWAYS), NUMBER(setregid, ALWAYS),

@@ -25,6 +25,23 @@ testVfork() {
     clean_wires
 }
 
+# The parent, and a grandchild before it, write as before: the answer is the child's alone.
+testAChildInOurMemory() {
+    for kind in tls12 tls13; do
+        # shellcheck disable=SC2086
+        run timeout 20 $wrapped "$PROBES/vforks" "$(port $kind echo)" inside
+        assertEquals "$kind: $err" "echo: before
+vfork: EIO
+echo: vfork
+bare clone: EIO
+echo: bare clone
+clone: EIO
+echo: clone
+end: 0" "$out"
+    done
+    clean_wires
+}
+
 # Without the relay: EIO and one line that names it, and nothing that the peer could not decrypt.
 testTwoProcessesOnOneDirection() {
     for kind in tls12 tls13; do

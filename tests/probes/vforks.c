@@ -1,9 +1,58 @@
-/* vforks PORT: what a vfork child and its exec do to a descriptor is nothing to the parent. */
+/*
+ * vforks PORT: what a vfork child and its exec do to a descriptor is nothing to the parent.
+ * vforks PORT inside: a child that has our memory, or a copy of it of which no hook knows, writes to the connection.
+ */
 #include "probe.h"
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <sched.h>
 #include <spawn.h>
+
+static int wire;
+static volatile int tried;
+
+static int
+try(void *unused)
+{
+	(void)unused;
+	tried = write(wire, "x", 1) == 1 ? 0 : errno;
+	_exit(tried);
+}
+
+/* A copied memory shows in the exit status only. */
+static void
+tell(const char *how, pid_t pid)
+{
+	int status = -1;
+
+	must("waitpid", waitpid(pid, &status, 0));
+	say("%s: %s", how, word(WEXITSTATUS(status)));
+	echo(wire, how);
+}
+
+static void
+inside(void)
+{
+	static char stack[64 * 1024] __attribute__((aligned(16)));
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		pid_t grandchild = vfork();
+
+		if (grandchild == 0)
+			_exit(0);
+		waitpid(grandchild, NULL, 0);
+		try(NULL);
+	}
+	tell("vfork", pid);
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		try(NULL);
+	tell("bare clone", pid);
+	tell("clone", clone(try, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL));
+}
 
 int
 main(int argc, char **argv)
@@ -13,8 +62,13 @@ main(int argc, char **argv)
 	char name[] = "true", *command[] = { name, NULL };
 	pid_t pid;
 
-	(void)argc;
+	wire = fd;
 	echo(fd, "before");
+	if (argc > 2) {
+		inside();
+		finish(fd);
+		return 0;
+	}
 	pid = vfork();
 	if (pid == 0) {
 		close(fd);

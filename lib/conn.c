@@ -35,18 +35,36 @@ conn_now(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* The TLS library has cancellation points of its own (random numbers, files), and neither it nor the lock would survive one. */
+static bool
+lock_with(struct conn *c, int (*lock)(pthread_mutex_t *))
+{
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	if (lock(&c->lock) != 0) {
+		pthread_setcancelstate(cancel, NULL);
+		return false;
+	}
+	c->busy = 1;
+	c->cancel = cancel;
+	return true;
+}
+
 void
 conn_lock(struct conn *c)
 {
-	pthread_mutex_lock(&c->lock);
-	c->busy = 1;
+	lock_with(c, pthread_mutex_lock);
 }
 
 void
 conn_unlock(struct conn *c)
 {
+	int cancel = c->cancel;
+
 	c->busy = 0;
 	pthread_mutex_unlock(&c->lock);
+	pthread_setcancelstate(cancel, NULL);
 }
 
 void
@@ -309,9 +327,8 @@ say_goodbye(struct conn *c, int fd)
 void
 conn_finish(struct conn *c, int fd)
 {
-	if (pthread_mutex_trylock(&c->lock) != 0)
+	if (!lock_with(c, pthread_mutex_trylock))
 		return;
-	c->busy = 1;
 	say_goodbye(c, fd);
 	conn_unlock(c);
 }
@@ -328,13 +345,11 @@ conn_close(struct conn *c, int fd, bool last)
 	conn_unlock(c);
 }
 
-int
-conn_shutdown(struct conn *c, int fd, int how)
+static int
+shut(struct conn *c, int fd, int how)
 {
 	int r = 0;
 
-	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
-		return -EINVAL;
 	CONN_LOCKED(c);
 	if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKING)
 		r = conn_handshake_locked(c, fd, c->blocking, INT64_MAX);
@@ -358,6 +373,20 @@ conn_shutdown(struct conn *c, int fd, int how)
 		raw_shutdown(fd, SHUT_WR);
 	}
 	return r == -EAGAIN || r > 0 ? 0 : r;
+}
+
+/* It may wait for the handshake or for room, yet shutdown is no cancellation point. */
+int
+conn_shutdown(struct conn *c, int fd, int how)
+{
+	int r, cancel;
+
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	r = shut(c, fd, how);
+	pthread_setcancelstate(cancel, NULL);
+	return r;
 }
 
 bool

@@ -3,7 +3,8 @@
  *
  * Results are counts >= 0 or a negated errno value; errno itself is never touched.  Every verb may be called from several threads for one
  * connection: a lock is held around the TLS library only, never while waiting.  The descriptor is passed with each call because a
- * connection may have several numbers; the file description's flags are never changed.
+ * connection may have several numbers; the file description's flags are never changed.  A thread can be cancelled (deferred) at the
+ * beginning of conn_recv, conn_send and a waiting conn_handshake and while they wait; the connection stays usable for the others.
  *
  * Two invariants hold between calls.  In: while plaintext, end of stream or a failure waits in memory, the kernel's socket is
  * readable.  Out: what was reported as written is in the kernel.

@@ -153,6 +153,8 @@ conn_handshake_locked(struct conn *c, int fd, bool wait, int64_t deadline)
 int
 conn_handshake(struct conn *c, int fd, bool wait)
 {
+	if (wait)
+		pthread_testcancel();
 	CONN_LOCKED(c);
 	return conn_handshake_locked(c, fd, wait, INT64_MAX);
 }

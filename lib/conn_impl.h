@@ -29,6 +29,7 @@ struct sent_record {
 struct conn {
 	pthread_mutex_t lock;		/* guards all below but the atomics; never held while waiting */
 	_Atomic int busy;		/* the lock is held: a child forked now gets a torn copy */
+	int cancel;			/* cancellation state that its holder came with: it is disabled while the lock is held */
 	pthread_cond_t sent;		/* `sending` became false */
 	struct config *config;
 	struct engine *tls;
@@ -75,7 +76,7 @@ struct conn {
 extern const struct conn_host *conn_the_host;
 void conn_lock(struct conn *);
 void conn_unlock(struct conn *);
-/* Scoped lock: released on return, and when the thread is cancelled in conn_wait, whose clean-up takes it again. */
+/* Scoped lock: released on return, and when the thread is cancelled in a wait. */
 void conn_unlockp(struct conn **);
 #define CONN_LOCKED(c) \
 	__attribute__((cleanup(conn_unlockp))) struct conn *locked = (c); \
@@ -90,8 +91,12 @@ void conn_say(enum conn_log, const char *fmt, ...) __attribute__((format(printf,
 /* May this process use the direction? 0 or -EIO, then the connection is dead here. */
 int conn_claim(struct conn *, int direction);
 
-/* conn_wait.c: with the lock held; it is released while waiting. 1 = ready, 0 = deadline passed, or -EINTR, -EBADF. */
+/*
+ * conn_wait.c: with the lock held; it is released while waiting, and held again when the thread is cancelled there: the only
+ * places where it can be. 1 = ready, 0 = deadline passed, or -EINTR, -EBADF.
+ */
 int conn_wait(struct conn *, int fd, short events, int64_t deadline);
+void conn_wait_sent(struct conn *);	/* until `sent` is signalled */
 int64_t conn_later(int64_t timeout_ms);	/* 0 = never */
 
 /* conn_handshake.c: lock held. 0 or -EAGAIN with conn->want set, or the failure. */

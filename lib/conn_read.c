@@ -506,11 +506,19 @@ read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t 
 	}
 }
 
+static void
+wipe_room(void **buf)
+{
+	if (*buf)
+		explicit_bzero(*buf, POOL_SIZE);
+	pool_put(*buf);
+}
+
 /* MSG_TRUNC on a stream discards: read into a borrowed buffer instead of the caller's. */
 static ssize_t
 discard(struct conn *c, int fd, size_t total, int flags)
 {
-	void *buf = pool_get();
+	__attribute__((cleanup(wipe_room))) void *buf = pool_get();
 	struct iovec iov = { buf, total < POOL_SIZE ? total : POOL_SIZE };
 	size_t done = 0;
 	ssize_t r = 0;
@@ -526,8 +534,6 @@ discard(struct conn *c, int fd, size_t total, int flags)
 		if ((size_t)r < iov.iov_len)
 			break;
 	}
-	explicit_bzero(buf, POOL_SIZE);
-	pool_put(buf);
 	return done ? (ssize_t)done : r;
 }
 
@@ -541,6 +547,7 @@ conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		total += iov[i].iov_len;
 	if (flags & MSG_OOB)
 		return -EINVAL;
+	pthread_testcancel();
 	CONN_LOCKED(c);
 	if (!total)
 		r = c->error ? -c->error : 0;

@@ -39,6 +39,30 @@ poll_until(struct conn *c, struct pollfd *p, int64_t deadline)
 	return r;
 }
 
+struct pausing {
+	struct conn *conn;
+	int cancel;
+};
+
+/* Also runs when the thread is cancelled: the condition's own clean-up has taken the mutex again. */
+static void
+resumed(struct pausing *p)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	p->conn->busy = 1;
+	p->conn->cancel = p->cancel;
+}
+
+void
+conn_wait_sent(struct conn *c)
+{
+	__attribute__((cleanup(resumed))) struct pausing p = { c, c->cancel };
+
+	c->busy = 0;
+	pthread_setcancelstate(p.cancel, NULL);
+	pthread_cond_wait(&p.conn->sent, &p.conn->lock);
+}
+
 /*
  * poll is never restarted after a signal, recv and send are if every handler says SA_RESTART.  Which signal it was cannot be
  * known: with all handlers of one mind it need not be.

@@ -315,35 +315,38 @@ write_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t
 
 struct writing {
 	struct conn *conn;
+	bool returned;		/* false: the thread is being cancelled */
 };
+
+/* Nobody will write it again. Its records have begun on the wire and go out before anything else. */
+static void
+forgive(struct conn *c)
+{
+	if (!c->debt)
+		return;
+	for (size_t i = 0; i < c->nrecords; i++)
+		c->records[i].plain = 0;
+	explicit_bzero(c->debt, c->debt_len);
+	free(c->debt);
+	c->debt = NULL;
+	c->debt_len = c->debt_sent = 0;
+}
 
 static void
 written(struct writing *w)
 {
+	if (!w->returned)
+		forgive(w->conn);
 	w->conn->sending = false;
 	pthread_cond_broadcast(&w->conn->sent);
-	conn_unlock(w->conn);
-}
-
-static void
-unlock_waiting(struct conn **c)
-{
-	if (*c)
-		conn_unlock(*c);
 }
 
 /* One logical send at a time, or two threads' records would mix within one write. */
 static bool
 enter(struct conn *c, bool wait)
 {
-	__attribute__((cleanup(unlock_waiting))) struct conn *cancelled = c;
-
-	while (c->sending && wait) {
-		c->busy = 0;
-		pthread_cond_wait(&c->sent, &c->lock);
-		c->busy = 1;
-	}
-	cancelled = NULL;
+	while (c->sending && wait)
+		conn_wait_sent(c);
 	if (c->sending)
 		return false;
 	c->sending = true;
@@ -363,14 +366,14 @@ conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		return -EINVAL;
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
-	conn_lock(c);
-	if (!enter(c, wait)) {
-		conn_unlock(c);
+	pthread_testcancel();
+	CONN_LOCKED(c);
+	if (!enter(c, wait))
 		return -EAGAIN;
-	}
-	__attribute__((cleanup(written))) struct writing w = { c };
+	__attribute__((cleanup(written))) struct writing w = { c, false };
 	r = conn_handshake_locked(w.conn, fd, wait, conn_later(c->sndtimeo));
 	if (r == 0 && total)
 		r = write_locked(c, fd, iov, iovcnt, total, wait);
+	w.returned = true;
 	return r;
 }

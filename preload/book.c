@@ -1,5 +1,6 @@
 /* book.c - the policy in force and the configs of its rules; both follow the files on disk. */
 #include "book.h"
+#include "cancel.h"
 #include "decide.h"
 
 #include "real.h"
@@ -152,6 +153,8 @@ struct book *
 book_now(void)
 {
 	if (*path && looked != now() && pthread_mutex_trylock(&lock) == 0) {
+		UNCANCELLED;
+
 		looked = now();
 		reread();
 		pthread_mutex_unlock(&lock);
@@ -312,6 +315,7 @@ book_config(struct book *b, int rule, int *error, char *why, size_t size)
 {
 	struct renewal renewal = { b, rule, 0 };
 	struct config *c;
+	UNCANCELLED;
 
 	pthread_mutex_lock(&lock);
 	if (outdated(b, rule, &renewal.files))

@@ -4,6 +4,7 @@
  *
  * The verbs call recvmsg, sendmsg and send by their own names: these are our wrappers, with SIGPIPE, errno and all.
  */
+#include "cancel.h"
 #include "decide.h"
 #include "real.h"
 
@@ -208,6 +209,7 @@ send_file(int out, int in, int64_t *offset, size_t count)
 	__attribute__((cleanup(chunk_putp))) void *chunk = NULL;
 	int saved = errno;
 	ssize_t r;
+	UNCANCELLED;			/* libc's is no cancellation point */
 
 	if (wrapped(in) || (offset && at < 0) || at == -ESPIPE)
 		return answer(-EINVAL);

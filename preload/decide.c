@@ -2,6 +2,7 @@
 #include "decide.h"
 
 #include "book.h"
+#include "cancel.h"
 #include "fdlife.h"
 #include "real.h"
 
@@ -113,6 +114,7 @@ decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const 
 	struct book *b = book_now();
 	char why[600];
 	int r, error;
+	UNCANCELLED;
 
 	r = ask(book_policy(b), role, addr, len, &q, &v);
 	*rule = v.rule;

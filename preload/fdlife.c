@@ -1,4 +1,5 @@
 /* fdlife.c - numbers given out, doubled and taken back. */
+#include "cancel.h"
 #include "fdlife.h"
 #include "sock.h"
 
@@ -14,6 +15,8 @@ close(int fd)
 		return real.close(fd);
 	int saved = errno;
 
+	pthread_testcancel();	/* now, or not before it is done: between the two the wire would be a descriptor that nobody protects */
+	UNCANCELLED;
 	fdtab_close(fd);
 	errno = saved;
 	return real.close(fd);
@@ -73,6 +76,8 @@ refuse_standard(int fd)
 static int
 doubled(struct sock *s, int newfd, bool cloexec)
 {
+	UNCANCELLED;
+
 	if (newfd < 0)
 		return newfd;
 	if (s->phase == SOCK_WRAPPED && newfd <= 2) {	/* the lowest free one: dup after close(0) */

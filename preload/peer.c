@@ -1,4 +1,5 @@
 /* peer.c - the calls that make and name connections: where policy is asked. */
+#include "cancel.h"
 #include "sock.h"
 
 #include "raw.h"
@@ -237,6 +238,21 @@ to_itself(const struct sockaddr *addr)
 	return false;
 }
 
+static void
+settle(struct sock **s)
+{
+	epoll_settle(*s);
+}
+
+static void
+close_now(int fd)
+{
+	UNCANCELLED;
+
+	real.close(fd);
+}
+
+/* Cancelled in connect, it is what it was at that moment: TCP or the handshake can be brought to its end by another thread. */
 static int
 start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len, struct conn *conn, int rule)
 {
@@ -247,30 +263,26 @@ start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len,
 		s->phase = SOCK_PLANNED;
 		s->conn = NULL;
 		core->conn_free(conn);
-		real.close(fd);
+		close_now(fd);
 		return r;
 	}
+	__attribute__((cleanup(settle), unused)) struct sock *settled = s;
+
 	if (real.connect(fd, addr, len) < 0 && errno != EINPROGRESS) {
 		r = -errno;
 		if (r != -EINTR)
 			revert(s);
-		else
-			epoll_settle(s);
 		errno = saved;
 		return r;
 	}
 	errno = saved;
-	if (!nonblocking && !core->conn_on_connect(conn)) {	/* the handshake comes with the first byte */
-		epoll_settle(s);
+	if (nonblocking)		/* never an outcome at once, as TCP has none: programs need not expect one */
+		return -EINPROGRESS;
+	if (!core->conn_on_connect(conn)) {	/* the handshake comes with the first byte */
 		s->told = true;
 		return 0;
 	}
-	if (nonblocking) {		/* never an outcome at once, as TCP has none: programs need not expect one */
-		epoll_settle(s);
-		return -EINPROGRESS;
-	}
 	r = core->conn_handshake(conn, fd, true);
-	epoll_settle(s);
 	if (r == 0)
 		s->told = true;
 	return r == -EAGAIN ? -ETIMEDOUT : r;
@@ -379,8 +391,18 @@ static int
 give_back(int fd, int error)
 {
 	real.shutdown(fd, SHUT_RDWR);
-	real.close(fd);
+	close_now(fd);
 	return (int)answer(error);
+}
+
+/* A thread cancelled in accept's handshake: nobody knows the descriptor. */
+static void
+unknown(int *fd)
+{
+	if (*fd < 0)
+		return;
+	fdtab_forget(*fd);
+	give_back(*fd, 0);
 }
 
 static int
@@ -394,7 +416,10 @@ start_server(int fd, struct conn *conn, int rule, int flags)
 	else
 		core->conn_free(conn);
 	if (r == 0 && core->conn_on_connect(conn)) {
+		__attribute__((cleanup(unknown))) int cancelled = fd;
+
 		r = core->conn_handshake(conn, fd, true);
+		cancelled = -1;
 		if (r < 0)
 			fdtab_forget(fd);
 	}
@@ -427,7 +452,7 @@ accepted(int fd, const struct sockaddr *peer, socklen_t plen, int flags)
 	if (fd <= 2) {			/* the lowest free number, after a close: stdio must not have it */
 		int higher = real.fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-		real.close(fd);
+		close_now(fd);
 		if (higher < 0) {
 			core->conn_free(conn);
 			return (int)answer(-EMFILE);

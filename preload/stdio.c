@@ -4,6 +4,7 @@
  * A stream reads and writes inside libc, where no wrapper is met: its bytes would reach the wire in clear.  So no stream is
  * made over a socket that is wrapped or may yet be.
  */
+#include "cancel.h"
 #include "decide.h"
 #include "real.h"
 
@@ -125,6 +126,8 @@ __dprintf_chk(int fd, int flag, const char *format, ...)
 static int
 close_stream(FILE *f, int fd)
 {
+	UNCANCELLED;
+
 	if (wrapped(fd) && still_socket(fd) && __fpending(f)) {
 		__fpurge(f);	/* a stream made before we were: what it holds must not be flushed in clear */
 		log_line(LOG_LEVEL_WARN, "what a stream over wrapped descriptor %d held is dropped: it needs route = relay", fd);

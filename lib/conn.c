@@ -213,6 +213,14 @@ conn_info(const struct conn *c)
 	return engine_info(c->tls);
 }
 
+int
+conn_peer_der(struct conn *c, enum engine_chain which, size_t i, uint8_t **der, size_t *len)
+{
+	CONN_LOCKED(c);
+
+	return engine_peer_der(c->tls, which, i, der, len);
+}
+
 /* The alert goes out if the kernel takes it; then the kernel itself answers every readiness call, everywhere. */
 static void
 end_wire(struct conn *c, int fd)

@@ -69,6 +69,7 @@ enum conn_state conn_state(const struct conn *);
 int conn_error(const struct conn *);		/* errno value of the failure, 0 = none */
 int conn_take_error(struct conn *);		/* the same once, for SO_ERROR; 0 afterwards */
 struct engine_info conn_info(const struct conn *);
+int conn_peer_der(struct conn *, enum engine_chain, size_t i, uint8_t **der, size_t *len);	/* engine_peer_der */
 bool conn_on_connect(const struct conn *);	/* do_handshake_on_connect of its config */
 
 /* Readiness. Pure: which wire events stand for these events of the program's interest; whether answers need conn_tells. */

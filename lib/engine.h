@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct config;
+struct wrapsock_cert;
 
 enum engine_result {
 	ENGINE_DONE,		/* it is done; for recv: *n > 0 bytes of plaintext */
@@ -74,6 +75,19 @@ void *engine_ctx_new(const struct config *, char *err, size_t errsize, char *war
 void engine_ctx_free(void *ctx);
 bool engine_alive(void);		/* false after the process has shut the library down */
 const char *engine_library_version(void);
+unsigned long engine_library_number(void);	/* 0x30000160 = 3.0.22 */
+bool engine_speaks(int version);		/* SSL 3.0 (0x0300) to TLS 1.3 (0x0304): is it built in? Costs a context. */
+
+/* Where it looks for authorities unless told otherwise, and the environment variables that outrank that. */
+struct engine_paths {
+	const char *cafile_env, *cafile, *capath_env, *capath;
+};
+void engine_default_paths(struct engine_paths *);
+
+/* Random numbers. false = the generator failed, or the library has been shut down. */
+bool engine_rand_status(void);
+bool engine_rand_add(const void *bytes, size_t len);	/* mixes them in; they count as no entropy */
+bool engine_rand_bytes(void *buf, size_t len);
 
 /*
  * One connection. config is sealed and outlives it. name: what is sent as SNI and verified (an IP address literal is verified as IP
@@ -99,6 +113,15 @@ enum engine_verify_kind engine_verify_kind(const struct engine *);
 const char *engine_hint(const struct engine *);		/* the policy key that would cure it, or NULL */
 /* The peer certificate for a log line: subject and names (SAN) it offers, escaped and bounded. "" if none. */
 void engine_peer_names(const struct engine *, char *subject, size_t ssize, char *names, size_t nsize);
+
+/*
+ * Certificate i of the peer's, as its DER, once the handshake is done: 1 and *der, malloc'ed, for the caller to free; 0 = there is none; -1 = out of
+ * memory.  ENGINE_CHAIN_VERIFIED goes from the leaf to the root that was trusted, and is empty where nothing was verified on this connection.
+ */
+enum engine_chain { ENGINE_CHAIN_LEAF, ENGINE_CHAIN_SENT, ENGINE_CHAIN_VERIFIED };
+int engine_peer_der(const struct engine *, enum engine_chain, size_t i, uint8_t **der, size_t *len);
+/* DER into an empty certificate object (cert.h). 0, or -1: *error is EPROTO, ENOMEM or ELIBACC, err has the sentence. */
+int engine_cert_decode(struct wrapsock_cert *, const uint8_t *der, size_t len, int *error, char *err, size_t errsize);
 
 /* 0, or -1 if this connection's suite or version cannot be continued (CBC, ARIA, older than TLS 1.2, handshake not done). */
 int engine_export_records(const struct engine *, struct engine_records *);

@@ -70,12 +70,6 @@ engine_alive(void)
 	return !atomic_load_explicit(&dead, memory_order_acquire);
 }
 
-const char *
-engine_library_version(void)
-{
-	return OpenSSL_version(OPENSSL_VERSION);
-}
-
 /* ---- what belongs to the program: errno and the error queue ---- */
 
 struct engine_saved_errors {

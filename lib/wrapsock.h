@@ -356,7 +356,10 @@ int wrapsock_session_reused(const struct wrapsock_sock *);
 
 struct wrapsock_name {
 	int rdn;			/* index, equal for the parts of one multi-valued RDN */
-	const char *name, *value;	/* UTF-8, ends with NUL; a NUL inside is written \x00 */
+	const char *name, *value;	/* UTF-8, ends with NUL; a NUL inside is written \x00, in a bit string all but printable ASCII \xNN */
+	const char *oid;		/* of an attribute: its dotted number, also where OpenSSL knows a name; else NULL */
+	const void *data;		/* the value as it stands in the certificate, a NUL behind it ... */
+	size_t len;			/* ... and its length: there may be NULs inside, too */
 };
 /* 1: it was verified on its connection. 0: the seed's empty dictionary: every accessor below is empty (0, NULL). */
 int wrapsock_cert_validated(const struct wrapsock_cert *);
@@ -365,6 +368,8 @@ size_t wrapsock_cert_subject(const struct wrapsock_cert *, const struct wrapsock
 size_t wrapsock_cert_issuer(const struct wrapsock_cert *, const struct wrapsock_name **);
 /* name: "DNS", "IP Address", "email", "URI", "DirName", "Registered ID", "othername"; rdn: index of the alternative name */
 size_t wrapsock_cert_alt_names(const struct wrapsock_cert *, const struct wrapsock_name **);
+/* The attributes of alternative name i if it is a DirName, whose value is one text: "countryName=XY, commonName=a\,b". Else 0. */
+size_t wrapsock_cert_dir_name(const struct wrapsock_cert *, size_t i, const struct wrapsock_name **);
 const char *wrapsock_cert_not_before(const struct wrapsock_cert *);	/* "May  9 00:00:00 2007 GMT" */
 const char *wrapsock_cert_not_after(const struct wrapsock_cert *);
 const char *wrapsock_cert_serial_number(const struct wrapsock_cert *);	/* hexadecimal, as Python prints it */

@@ -3,7 +3,7 @@
 # examples of its document print. Certificates of CPython's own tests are read where the distribution installs them.
 . "$(dirname "$0")/lib.sh"
 
-CPYTHON=/usr/lib/python3.11/test
+PY_TESTS=/usr/lib/python3.11/test
 
 # oracle WHAT...: ends with the counts, which are cases of the test that calls it.
 oracle() {
@@ -19,7 +19,7 @@ oracle() {
 show() { env ${sanitizer:+LD_PRELOAD=$sanitizer} "$PYTHON" "$TOP/tests/peers/cert_oracle.py" "$LIBRARY" show "$1" 2>&1; }
 
 have_cpython() {
-    [ -e "$CPYTHON/$1" ] || { skip "no $CPYTHON/$1: package libpython3.11-testsuite"; return 1; }
+    [ -e "$PY_TESTS/$1" ] || { skip "no $PY_TESTS/$1: package libpython3.11-testsuite"; return 1; }
 }
 
 # issue NAME SUBJECT END EXTENSIONS: a certificate of its own issue, in $tmp.
@@ -38,8 +38,8 @@ test_certificates_when_decoded_then_as_python() {
     for name in allsans badkey nullbytecert talos-2019-0758 keycert3 nokia idnsans nosan nullcert selfsigned_pythontestdotnet; do
         have_cpython "$name.pem" || return
     done
-    oracle certs "$CPYTHON/allsans.pem" "$CPYTHON/badkey.pem" "$CPYTHON/nullbytecert.pem" "$CPYTHON/talos-2019-0758.pem" "$CPYTHON/keycert3.pem" \
-        "$CPYTHON/nokia.pem" "$CPYTHON/idnsans.pem" "$CPYTHON/nosan.pem" "$CPYTHON/selfsigned_pythontestdotnet.pem"
+    oracle certs "$PY_TESTS/allsans.pem" "$PY_TESTS/badkey.pem" "$PY_TESTS/nullbytecert.pem" "$PY_TESTS/talos-2019-0758.pem" "$PY_TESTS/keycert3.pem" \
+        "$PY_TESTS/nokia.pem" "$PY_TESTS/idnsans.pem" "$PY_TESTS/nosan.pem" "$PY_TESTS/selfsigned_pythontestdotnet.pem"
 }
 
 test_authorities_when_decoded_then_as_python() {
@@ -64,7 +64,7 @@ C=DE
 # Row 91: the first dictionary that the document prints.
 test_first_example_when_printed_then_as_the_document() {
     have_cpython badkey.pem || return
-    sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p;/END CERTIFICATE/q' "$CPYTHON/badkey.pem" >"$tmp/first.pem"
+    sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p;/END CERTIFICATE/q' "$PY_TESTS/badkey.pem" >"$tmp/first.pem"
     assertEquals "{'notAfter': 'Feb 16 16:54:50 2013 GMT',
  'subject': ((('countryName', 'US'),),
              (('stateOrProvinceName', 'Delaware'),),
@@ -108,7 +108,7 @@ test_third_example_when_printed_then_as_the_document() {
 test_pem_when_converted_then_as_python() {
     oracle pem "$certs/server.pem" "$certs/chain.pem"
     have_cpython keycert3.pem || return
-    oracle pem "$CPYTHON/keycert3.pem" "$CPYTHON/nokia.pem"
+    oracle pem "$PY_TESTS/keycert3.pem" "$PY_TESTS/nokia.pem"
 }
 
 # Rows 37 to 40: wherever the process believes to be.
@@ -121,19 +121,17 @@ test_times_when_converted_then_as_python() {
 }
 
 test_times_when_the_locale_is_foreign_then_the_same() {
-    for locale in de_DE tr_TR; do
-        begin_case "$locale"
-        if localedef -i "$locale" -f UTF-8 "$tmp/$locale" 2>/dev/null; then
-            case $(LOCPATH=$tmp LC_ALL=$locale "$PYTHON" -c 'import locale; print(locale.setlocale(locale.LC_ALL, ""))') in
-            "$locale"*) TZ=America/Los_Angeles LOCPATH=$tmp LC_ALL=$locale oracle times ;;
-            *) fail "the locale is not in force" ;;
-            esac
-            end_case
-        else
-            case_name=
-            skip "no $locale: package locales"
+    for language in de_DE tr_TR; do
+        if ! localedef -i "$language" -f UTF-8 "$tmp/$language" 2>/dev/null; then
+            skip "no $language: package locales"
             return
         fi
+        begin_case "$language"
+        case $(LOCPATH=$tmp LC_ALL=$language "$PYTHON" -c 'import locale; print(locale.setlocale(locale.LC_ALL, ""))') in
+        "$language"*) TZ=America/Los_Angeles LOCPATH=$tmp LC_ALL=$language oracle times ;;
+        *) fail 'the locale is not in force' ;;
+        esac
+        end_case
     done
 }
 

@@ -32,6 +32,7 @@ preload  = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard preload/*.c)))
 tools    = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tools/*.c)))
 units    = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*_test.c)))
 probes   = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/probes/*.c)))
+benches  = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
 fuzzers  = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 scripts  = tools/wrapsock $(sort $(wildcard tools/*.sh tests/run tests/install-packages tests/*.sh)) .ci/run
 manuals  = $(sort $(wildcard policy/*.[1-9] lib/*.[1-9] preload/*.[1-9] tools/*.[1-9]))
@@ -94,13 +95,14 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/rooms.a Makefile
 $(BUILD)/probes/%: ARGS = $(test-flags)
 $(BUILD)/probes/%: tests/probes/%.c Makefile
 	$(link)
+$(BUILD)/bench/%: ARGS = $(test-flags) -lssl -lcrypto
 $(BUILD)/bench/%: tests/bench/%.c Makefile
 	$(link)
 $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
 
-tested: $(programs) $(units) $(probes)
+tested: $(programs) $(units) $(probes) $(benches)
 fuzzers: $(fuzzers)
 staged:
 	$(Q)$(MAKE) --no-print-directory install PREFIX=$(prefix) DESTDIR= >/dev/null
@@ -143,9 +145,13 @@ fuzz:	## each fuzz target for FUZZ_SECONDS (60)
 	@$(build-once) $(fuzz) fuzzers
 	@BUILD=build/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) SUITE=fuzz tests/run
 
-bench: all $(BUILD)/bench/call	## CPU, memory and start-up beside plain TCP and native TLS
+# About an hour, on a machine that does nothing else. tests/bench/run.py --help has the groups and set-ups.
+bench-arguments = --version=$(VERSION) $(if $(S),-s '$(S)') $(if $(SETUPS),-w '$(SETUPS)') $(if $(MATCH),-m '$(MATCH)') $(if $(ROUNDS),-r $(ROUNDS)) \
+	$(if $(SECONDS),-t $(SECONDS)) $(if $(QUICK),-q) $(if $(OUT),-o '$(OUT)')
+bench:	## CPU, latency and memory beside plain TCP, native TLS and proxies; QUICK=1 for a look, S='redis nginx' ROUNDS=3 SECONDS=3
 	@tests/install-packages build bench
-	@BUILD=$(abspath $(BUILD)) tests/bench/run.py
+	@$(build-once) all $(benches)
+	@BUILD=$(abspath $(BUILD)) tests/bench/run.py $(bench-arguments)
 
 lint:	## what compilers and checkers say: warnings of clang, cppcheck, clang-tidy, shellcheck, mandoc
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang WERROR=-Werror all

@@ -1,0 +1,261 @@
+/*
+ * load.c - the client of the scenarios that redis-benchmark and wrk do not have.
+ * usage: load [-a CA] [-g GROUPS] [-r] [-n COUNT] [-q REQUEST] [-e ENDING] MODE PORT SECONDS
+ *
+ *   dial      one connection, no data
+ *   pingpong  messages of 64 bytes, one at a time         send, receive   rounds of 64 MiB in 64 KiB buffers
+ *   connect   COUNT threads: a new connection, REQUEST, the answer up to the peer's end; with -r sessions are resumed
+ *   idle      COUNT connections that each had one answer; "started", a line of ours, "held", another line, the end
+ *
+ * With -a TLS and verification of the address, else plain. The answer must end with ENDING. Last comes one line of figures; times in
+ * microseconds.
+ */
+#include <pthread.h>
+#include <signal.h>
+
+#include "end.h"
+
+enum { MESSAGE = 64, ROUND = 64 << 20, THREADS = 64 };
+
+static struct {
+	SSL_CTX *ctx;
+	struct sockaddr_in to;
+	const char *request, *ending;
+	bool resume;
+	double until;
+} with;
+
+/* What one thread did. */
+struct work {
+	unsigned long long operations, bytes, resumed;
+	float *times; /* of each operation */
+	size_t times_room;
+	SSL_SESSION *session;
+	char buf[BUFFER];
+};
+
+static void
+note(struct work *work, float took)
+{
+	if (work->operations == work->times_room) {
+		work->times_room = work->times_room ? work->times_room * 2 : 4096;
+		work->times = realloc(work->times, work->times_room * sizeof(*work->times));
+		if (!work->times)
+			die("memory");
+	}
+	work->times[work->operations++] = took;
+}
+
+static void
+done(struct work *work, double began, unsigned long long bytes)
+{
+	note(work, (float)((now() - began) * 1e6));
+	work->bytes += bytes;
+}
+
+static void
+set_up(const char *ca, const char *groups)
+{
+	with.ctx = SSL_CTX_new(TLS_client_method());
+	if (!with.ctx || SSL_CTX_load_verify_locations(with.ctx, ca, NULL) != 1 ||
+	    (groups && SSL_CTX_set1_groups_list(with.ctx, groups) != 1))
+		die("TLS context");
+	SSL_CTX_set_verify(with.ctx, SSL_VERIFY_PEER, NULL);
+}
+
+static struct end
+dial(SSL_SESSION *session)
+{
+	struct end end = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+
+	if (end.fd < 0 || connect(end.fd, (struct sockaddr *)&with.to, sizeof(with.to)) != 0)
+		die("connect");
+	end_no_delay(end.fd);
+	if (!with.ctx)
+		return end;
+	end.ssl = SSL_new(with.ctx);
+	if (!end.ssl || SSL_set_fd(end.ssl, end.fd) != 1 || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(end.ssl), "127.0.0.1") != 1 ||
+	    (session && SSL_set_session(end.ssl, session) != 1) || SSL_connect(end.ssl) != 1)
+		die("TLS handshake");
+	return end;
+}
+
+/* One request and its answer: until the ending has come, or until the peer's end. */
+static size_t
+ask(struct work *work, const struct end *end, bool to_the_end)
+{
+	size_t got = 0, ending = strlen(with.ending);
+	bool complete = false;
+	ssize_t n = 1;
+
+	if (!end_write_all(end, with.request, strlen(with.request)))
+		die("request");
+	while (n > 0 && (to_the_end || !complete)) {
+		if (got == sizeof(work->buf))
+			die("an answer that is too long");
+		n = end_read(end, work->buf + got, sizeof(work->buf) - got);
+		if (n > 0)
+			got += (size_t)n;
+		complete = got >= ending && memcmp(work->buf + got - ending, with.ending, ending) == 0;
+	}
+	if (!complete)
+		die("the answer is not complete");
+	return got;
+}
+
+static void *
+connects(void *arg)
+{
+	struct work *work = arg;
+
+	while (now() < with.until) {
+		double began = now();
+		struct end end = dial(work->session);
+		size_t got = ask(work, &end, true);
+
+		if (end.ssl) {
+			work->resumed += SSL_session_reused(end.ssl) != 0;
+			if (with.resume) {
+				SSL_SESSION_free(work->session);
+				work->session = SSL_get1_session(end.ssl);
+			}
+		}
+		end_close(&end);
+		ERR_clear_error();
+		done(work, began, got);
+	}
+	return NULL;
+}
+
+static void
+stream(struct work *work, unsigned long long up, unsigned long long down)
+{
+	struct command command = {.up = up, .down = down};
+	struct end end = dial(NULL);
+
+	while (now() < with.until) {
+		double began = now();
+
+		if (!end_write_all(&end, &command, sizeof(command)) || !end_give(&end, work->buf, up) || !end_take(&end, work->buf, down))
+			die("stream");
+		done(work, began, up + down);
+	}
+	end_close(&end);
+}
+
+static void
+line(const char *ours)
+{
+	char theirs[16];
+
+	puts(ours);
+	fflush(stdout);
+	if (!fgets(theirs, sizeof(theirs), stdin))
+		exit(0);
+}
+
+static void
+idle(struct work *work, size_t count)
+{
+	struct end *ends = calloc(count, sizeof(*ends)), first = dial(NULL);
+
+	if (!ends)
+		die("memory");
+	/* What the first connection alone costs is no cost of the others. */
+	ask(work, &first, false);
+	end_close(&first);
+	line("started");
+	for (size_t i = 0; i < count; i++) {
+		double began = now();
+
+		ends[i] = dial(NULL);
+		done(work, began, ask(work, &ends[i], false));
+	}
+	line("held");
+	for (size_t i = 0; i < count; i++)
+		end_close(&ends[i]);
+	free(ends);
+}
+
+static int
+faster(const void *a, const void *b)
+{
+	return (*(const float *)a > *(const float *)b) - (*(const float *)a < *(const float *)b);
+}
+
+/* The works of all threads as one. */
+static void
+report(struct work *works, size_t count)
+{
+	struct work *all = &works[0];
+
+	for (size_t i = 1; i < count; i++) {
+		for (size_t t = 0; t < works[i].operations; t++)
+			note(all, works[i].times[t]);
+		all->bytes += works[i].bytes;
+		all->resumed += works[i].resumed;
+	}
+	if (!all->operations)
+		die("no operation completed");
+	qsort(all->times, all->operations, sizeof(*all->times), faster);
+	printf("operations %llu bytes %llu resumed %llu p50 %.2f p99 %.2f\n", all->operations, all->bytes, all->resumed,
+	       (double)all->times[all->operations / 2], (double)all->times[all->operations * 99 / 100]);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct work works[THREADS];
+	const char *ca = NULL, *groups = NULL, *mode;
+	size_t count = 1, threads = 1;
+	int option;
+
+	while ((option = getopt(argc, argv, "a:g:rn:q:e:")) != -1)
+		switch (option) {
+		case 'a': ca = optarg; break;
+		case 'g': groups = optarg; break;
+		case 'r': with.resume = true; break;
+		case 'n': count = strtoul(optarg, NULL, 10); break;
+		case 'q': with.request = optarg; break;
+		case 'e': with.ending = optarg; break;
+		default: return 2;
+		}
+	if (argc - optind != 3 || count < 1)
+		return 2;
+	signal(SIGPIPE, SIG_IGN);
+	mode = argv[optind];
+	with.to = local_address(argv[optind + 1]);
+	with.until = now() + strtod(argv[optind + 2], NULL);
+	if (ca)
+		set_up(ca, groups);
+	if (strcmp(mode, "dial") == 0) {
+		double began = now();
+		struct end end = dial(NULL);
+
+		done(&works[0], began, 0);
+		end_close(&end);
+	} else if (strcmp(mode, "pingpong") == 0) {
+		stream(&works[0], 0, MESSAGE);
+	} else if (strcmp(mode, "send") == 0) {
+		stream(&works[0], ROUND, MESSAGE);
+	} else if (strcmp(mode, "receive") == 0) {
+		stream(&works[0], 0, ROUND);
+	} else if (!with.request || !with.ending) {
+		return 2;
+	} else if (strcmp(mode, "idle") == 0) {
+		idle(&works[0], count);
+	} else if (strcmp(mode, "connect") == 0) {
+		pthread_t thread[THREADS];
+
+		threads = count < THREADS ? count : THREADS;
+		for (size_t i = 0; i < threads; i++)
+			if (pthread_create(&thread[i], NULL, connects, &works[i]) != 0)
+				die("thread");
+		for (size_t i = 0; i < threads; i++)
+			pthread_join(thread[i], NULL);
+	} else {
+		return 2;
+	}
+	report(works, threads);
+	return 0;
+}

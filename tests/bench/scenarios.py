@@ -1,0 +1,59 @@
+"""What is measured, by group: the names that `make bench S=...` takes."""
+import loads
+from machine import SERVER_CORE
+from servers import Nginx, Redis, Stream
+from setups import KINDS
+
+ALL = tuple(KINDS)
+
+
+class Scenario:
+    """One block of the table. MEASURE takes a set-up and the seconds of a sample; PREPARE, where given, readies each set-up before."""
+
+    def __init__(self, group, name, server, unit, measure, prepare=None, kinds=ALL):
+        self.group, self.name, self.server, self.unit, self.measure, self.prepare, self.kinds = group, name, server, unit, measure, prepare, kinds
+
+
+def redis(test, size, pipeline):
+    def prepare(setup):
+        key, value = b"key:__rand_int__", b"x" * size
+        setup.ask(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(key), key, size, value), b"+OK\r\n")
+        setup.ask(b"STRLEN %s\r\n" % key, b":%d\r\n" % size)
+    words = "64 B" if size == 64 else "4 KiB"
+    return Scenario("redis", f"redis {test.upper()} {words} P{pipeline}", Redis(), "us/request",
+                    lambda setup, seconds: loads.redis_benchmark(setup, test, size, pipeline, seconds), prepare)
+
+
+def nginx(file, words, connections):
+    return Scenario("nginx", f"nginx {words}", Nginx(), "us/request", lambda setup, seconds: loads.wrk(setup, file, connections, seconds))
+
+
+def bulk(mode, words):
+    def measure(setup, seconds):
+        sample = loads.load(setup, mode, seconds)
+        return loads.Sample(sample.operations * 64, sample.server / 64, sample.load / 64)
+    return Scenario("bulk", f"bulk, server {words}", Stream(), "us/MiB", measure)
+
+
+SCENARIOS = [
+    *(redis(test, size, pipeline) for size in (64, 4096) for pipeline in (1, 16) for test in ("set", "get")),
+    nginx("1k", "1 KiB", 50), nginx("100k", "100 KiB", 50), nginx("10m", "10 MiB", 8),
+    bulk("receive", "sends"), bulk("send", "receives"),
+    Scenario("pingpong", "ping-pong 64 B, two cores", Stream(), "us/round trip", lambda setup, seconds: loads.load(setup, "pingpong", seconds)),
+    Scenario("pingpong", "ping-pong 64 B, one core", Stream(), "us/round trip",
+             lambda setup, seconds: loads.load(setup, "pingpong", seconds, core=SERVER_CORE)),
+    Scenario("connect", "new connection, full", Nginx(), "us/connection", lambda setup, seconds: loads.connect(setup, seconds, False)),
+    Scenario("connect", "new connection, resumed", Nginx(), "us/connection", lambda setup, seconds: loads.connect(setup, seconds, True),
+             kinds=tuple(name for name in ALL if name != "plain")),
+]
+
+
+def idle(server, wanted, descriptors):
+    """Connections that can be held at once: a proxy needs two descriptors for each."""
+    count = min(wanted, (descriptors - 600) // 2)
+    less = f" (a proxy needs more than {descriptors} descriptors for {wanted})" if count < wanted else ""
+    return Scenario("idle", f"{server.name} idle, {count} connections{less}", server, "KiB/connection", lambda setup, seconds: loads.idle(setup, count))
+
+
+def idles(descriptors, quick):
+    return [idle(server, wanted, descriptors) for wanted in ((500,) if quick else (2000, 10000)) for server in (Nginx(), Redis())]

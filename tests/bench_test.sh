@@ -3,30 +3,25 @@
 # limit: 120
 . "$(dirname "$0")/lib.sh"
 
-# bench ARGUMENTS...: the shortest samples there are, with $tmp/bin first in the path.
+# bench ARGUMENTS...: the shortest samples there are; stand-ins come first in the path.
 bench() {
-    run env PATH="$tmp/bin:$PATH" BUILD="${build:-$BUILD}" "$PYTHON" "$TOP/tests/bench/run.py" -r 1 -t 0.05 -o "$tmp/figures" "$@"
+    run env PATH="$tmp/stand-ins:$PATH" BUILD="${build:-$BUILD}" "$PYTHON" "$TOP/tests/bench/run.py" -r 1 -t 0.05 -o "$tmp/figures" "$@"
 }
 
-# Under a sanitizer the figures mean nothing, and every program would need its runtime.
-usable_here() {
+# Nothing is left of the test before. Under a sanitizer the figures mean nothing, and every program would need its runtime.
+ready() {
+    build=
+    rm -rf "${tmp:?}/stand-ins" "$tmp/figures"
+    mkdir "$tmp/stand-ins"
     [ -z "$sanitizer" ] && return 0
     skip 'a sanitizer'
     return 1
 }
 
-oneTimeSetUp() { mkdir -p "$tmp/bin"; }
-
-setUp() {
-    scope='test'
-    build=
-    rm -rf "$tmp/bin/"* "$tmp/figures"
-}
-
 # stand_in NAME <script: found before the program of that name.
 stand_in() {
-    cat >"$tmp/bin/$1"
-    chmod 755 "$tmp/bin/$1"
+    cat >"$tmp/stand-ins/$1"
+    chmod 755 "$tmp/stand-ins/$1"
 }
 
 # assert_measured SCENARIO SET-UP...: the table has the scenario, and a row with figures for each set-up.
@@ -51,7 +46,7 @@ assert_refused() {
 own='plain native wrapsock wrapsock-client wrapsock-both'
 
 test_bench_when_short_then_each_setup_is_measured() {
-    usable_here || return
+    ready || return
     # shellcheck disable=SC2086 # a list of names
     for scenario in 'redis GET 64 B P1' 'new connection, full' 'ping-pong 64 B, one core'; do
         begin_case "$scenario"
@@ -64,7 +59,7 @@ test_bench_when_short_then_each_setup_is_measured() {
 }
 
 test_bench_when_behind_a_proxy_then_measured() {
-    usable_here || return
+    ready || return
     bench -s bulk -m 'server sends' -w 'native stunnel hitch haproxy nginx-stream'
     if echo "$out" | grep '^left out'; then
         skip 'not every proxy is installed'
@@ -74,7 +69,7 @@ test_bench_when_behind_a_proxy_then_measured() {
 }
 
 test_bench_when_idle_or_small_then_measured() {
-    usable_here || return
+    ready || return
     bench -q -s 'start' -w 'plain wrapsock'
     assertEquals "$err" 0 "$status"
     assertContains "$out" 'start of true, 1000 rules'
@@ -82,7 +77,7 @@ test_bench_when_idle_or_small_then_measured() {
 }
 
 test_bench_when_the_server_dies_under_load_then_refused() {
-    usable_here || return
+    ready || return
     # What the program would say of a good run, of a server that is gone.
     stand_in redis-benchmark <<-'END'
 	#!/bin/sh
@@ -97,7 +92,7 @@ test_bench_when_the_server_dies_under_load_then_refused() {
 }
 
 test_bench_when_no_operation_completes_then_refused() {
-    usable_here || return
+    ready || return
     printf '#!/bin/sh\nexit 0\n' | stand_in redis-benchmark
     bench -s redis -m 'GET 64 B P1$' -w plain
     assert_refused 'no operation completed'
@@ -113,7 +108,7 @@ build_without() {
 }
 
 test_bench_when_the_launcher_does_nothing_then_refused() {
-    usable_here || return
+    ready || return
     build_without launcher
     rm "$build/prefix/bin/wrapsock"
     # shellcheck disable=SC2016 # for the script
@@ -124,7 +119,7 @@ test_bench_when_the_launcher_does_nothing_then_refused() {
 }
 
 test_bench_when_the_client_is_not_wrapped_then_refused() {
-    usable_here || return
+    ready || return
     build_without preload
     ln -sfn "$BUILD/libwrapsock.so" "$build/libwrapsock-preload.so"
     bench -s pingpong -w 'native wrapsock-client'

@@ -18,6 +18,7 @@ enum key_type {
 	KEY_STRING,
 	KEY_BOOL,
 	KEY_REQS,
+	KEY_CRL,
 	KEY_VERSION,
 	KEY_PROTOCOL,	/* ssl_version: sets both bounds */
 	KEY_MILLISECONDS,
@@ -31,6 +32,7 @@ static const struct key {
 	enum key_type type;
 	size_t offset;
 } keys[] = {
+	{"allow", KEY_STRING, AT(allow)},
 	{"alpn_protocols", KEY_STRING, AT(alpn_protocols)},
 	{"ca_certs", KEY_STRING, AT(ca_certs)},
 	{"capath", KEY_STRING, AT(capath)},
@@ -39,6 +41,8 @@ static const struct key {
 	{"check_hostname", KEY_BOOL, AT(check_hostname)},
 	{"ciphers", KEY_STRING, AT(ciphers)},
 	{"ciphersuites", KEY_STRING, AT(ciphersuites)},
+	{"crl_check", KEY_CRL, AT(crl_check)},
+	{"crlfile", KEY_STRING, AT(crlfile)},
 	{"do_handshake_on_connect", KEY_BOOL, AT(do_handshake_on_connect)},
 	{"follow_exec", KEY_IGNORED, 0},
 	{"groups", KEY_STRING, AT(groups)},
@@ -49,6 +53,7 @@ static const struct key {
 	{"minimum_version", KEY_VERSION, AT(minimum_version)},
 	{"options", KEY_STRING, AT(options)},
 	{"password_file", KEY_STRING, AT(password_file)},
+	{"pin", KEY_STRING, AT(pin)},
 	{"route", KEY_IGNORED, 0},
 	{"server_hostname", KEY_STRING, AT(server_hostname)},
 	{"ssl_version", KEY_PROTOCOL, 0},
@@ -107,17 +112,36 @@ parse_bool(const char *value, bool *out)
 	return 0;
 }
 
+static const char *const reqs[] = {"none", "optional", "required"}, *const crl_checks[] = {"none", "leaf", "chain"};
+
+/* The number of a word of three, -1 = none of them. */
+static int
+parse_word(const char *value, const char *const words[static 3])
+{
+	for (int i = 0; i < 3; i++)
+		if (strcasecmp(value, words[i]) == 0)
+			return i;
+	return -1;
+}
+
 static int
 parse_reqs(const char *value, enum config_cert_reqs *out)
 {
-	static const char *const words[] = {"none", "optional", "required"};
+	int i = parse_word(value, reqs);
 
-	for (size_t i = 0; i < COUNT(words); i++)
-		if (strcasecmp(value, words[i]) == 0) {
-			*out = (enum config_cert_reqs)i;
-			return 0;
-		}
-	return -1;
+	if (i >= 0)
+		*out = (enum config_cert_reqs)i;
+	return i < 0 ? -1 : 0;
+}
+
+static int
+parse_crl_check(const char *value, enum config_crl_check *out)
+{
+	int i = parse_word(value, crl_checks);
+
+	if (i >= 0)
+		*out = (enum config_crl_check)i;
+	return i < 0 ? -1 : 0;
 }
 
 static const struct {
@@ -193,6 +217,7 @@ expected(const struct key *k, const char *value, char *err, size_t errsize)
 	static const char *const forms[] = {
 		[KEY_BOOL] = "yes or no",
 		[KEY_REQS] = "none, optional or required",
+		[KEY_CRL] = "none, leaf or chain",
 		[KEY_VERSION] = "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3",
 		[KEY_PROTOCOL] = "PROTOCOL_TLS, PROTOCOL_TLSv1, PROTOCOL_TLSv1_1 or PROTOCOL_TLSv1_2",
 		[KEY_MILLISECONDS] = "a number of milliseconds",
@@ -211,6 +236,8 @@ set_value(struct config *c, const struct key *k, const char *value)
 		return parse_bool(value, at);
 	case KEY_REQS:
 		return parse_reqs(value, at);
+	case KEY_CRL:
+		return parse_crl_check(value, at);
 	case KEY_VERSION:
 		return parse_version(value, at);
 	case KEY_PROTOCOL:
@@ -322,16 +349,34 @@ check_insecure(const struct config *c, char *err, size_t errsize)
 	return 0;
 }
 
+/* What is judged of a certificate must not be passed by showing none, nor by showing one that nobody verifies. */
 static int
-check_whole(const struct config *c, char *err, size_t errsize)
+check_judgements(struct config *c, char *err, size_t errsize)
 {
-	if (check_insecure(c, err, errsize) < 0)
+	bool alone = c->role == CONFIG_CLIENT && c->cert_reqs == CONFIG_CERT_NONE;
+
+	if (c->crlfile && c->crl_check == CONFIG_CRL_NONE)
+		c->crl_check = CONFIG_CRL_CHAIN;
+	if (c->crl_check != CONFIG_CRL_NONE && !c->crlfile && !c->capath)
+		return say(err, errsize, "crl_check = %s needs crlfile, or capath with CRLs in it", crl_checks[c->crl_check]);
+	if (c->crl_check != CONFIG_CRL_NONE && c->cert_reqs == CONFIG_CERT_NONE)
+		return say(err, errsize, "%s: needs cert_reqs = required or optional: nothing is verified", c->crlfile ? "crlfile" : "crl_check");
+	if (c->pin && c->cert_reqs != CONFIG_CERT_REQUIRED && !alone)
+		return say(err, errsize, "pin: needs cert_reqs = required");
+	if (c->allow && c->cert_reqs != CONFIG_CERT_REQUIRED)
+		return say(err, errsize, "allow: needs cert_reqs = required");
+	return 0;
+}
+
+static int
+check_whole(struct config *c, char *err, size_t errsize)
+{
+	if (check_insecure(c, err, errsize) < 0 || check_judgements(c, err, errsize) < 0)
 		return -1;
 	if (c->maximum_version != 0 && c->maximum_version < c->minimum_version)
 		return say(err, errsize, "maximum_version is below minimum_version");
 	if (c->cert_reqs != CONFIG_CERT_NONE && !c->ca_certs && !c->capath)
-		return say(err, errsize, "cert_reqs = %s needs ca_certs or capath",
-			   c->cert_reqs == CONFIG_CERT_REQUIRED ? "required" : "optional");
+		return say(err, errsize, "cert_reqs = %s needs ca_certs or capath", reqs[c->cert_reqs]);
 	if (c->keyfile && !c->certfile)
 		return say(err, errsize, "keyfile %s: needs certfile, which names its certificate", c->keyfile);
 	if (c->role == CONFIG_SERVER && !c->certfile && !(c->insecure && c->ciphers))

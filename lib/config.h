@@ -14,6 +14,8 @@
 enum config_role { CONFIG_CLIENT, CONFIG_SERVER };
 enum config_cert_reqs { CONFIG_CERT_NONE, CONFIG_CERT_OPTIONAL, CONFIG_CERT_REQUIRED };	/* Python's values */
 
+enum config_crl_check { CONFIG_CRL_NONE, CONFIG_CRL_LEAF, CONFIG_CRL_CHAIN };
+
 struct config_command {			/* openssl.NAME = value, handed to SSL_CONF_cmd */
 	char *name, *value;
 };
@@ -29,6 +31,10 @@ struct config {
 	bool strict_keys;		/* a key file readable by group or others is an error, not a warning */
 	char *ca_certs;			/* file, or the word "system" */
 	char *capath;
+	char *crlfile;			/* PEM file of CRLs; capath may hold others */
+	enum config_crl_check crl_check;	/* CONFIG_CRL_NONE with crlfile becomes CHAIN when sealed */
+	char *pin;			/* comma-separated sha256:BASE64 of public keys, of which the verified chain must have one */
+	char *allow;			/* comma-separated uri=, dns=, cn=, email=, of which the peer's certificate must have one */
 	char *certfile, *keyfile;	/* PEM files or OpenSSL store URIs; keyfile NULL = in certfile */
 	char *password_file;		/* first line of it opens an encrypted key; without: never asks */
 	char *server_hostname;		/* overrides the name that the program resolved; for SNI and verification */

@@ -73,10 +73,12 @@ conn_unlockp(struct conn **c)
 	conn_unlock(*c);
 }
 
+enum { LINE_ROOM = 1400 };
+
 void
 conn_say(enum conn_log level, const char *fmt, ...)
 {
-	char line[1400];
+	char line[LINE_ROOM];
 	va_list ap;
 
 	if (!conn_the_host->log)
@@ -244,6 +246,12 @@ die(struct conn *c, int fd, int error)
 	return -error;
 }
 
+static const char *
+place(const struct conn *c)
+{
+	return c->config->place ? c->config->place : "connection";
+}
+
 int
 conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
 {
@@ -255,8 +263,8 @@ conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
-	conn_say(CONN_LOG_WARN, "%s: %s: %s; the program got %s", c->peer, c->config->place ? c->config->place : "connection", what,
-		 errmap_name(error));
+	conn_say(CONN_LOG_WARN, "%s: %.300s: %s; after %lld ms; the program got %s", c->peer, place(c), what,
+		 (long long)(conn_now() - c->started), errmap_name(error));
 	return die(c, fd, error);
 }
 
@@ -264,28 +272,33 @@ int
 conn_broke(struct conn *c, int fd, int error)
 {
 	if (!c->error)
-		conn_say(CONN_LOG_INFO, "%s: %s: the connection broke; the program got %s", c->peer,
-			 c->config->place ? c->config->place : "connection", errmap_name(error));
+		conn_say(CONN_LOG_INFO, "%s: %s: the connection broke; the program got %s", c->peer, place(c), errmap_name(error));
 	return die(c, fd, error);
 }
 
+/* The certificate's part gets what room the others leave: cause, errno and cure are never cut off. */
 int
 conn_fail_tls(struct conn *c, int fd, enum engine_result result)
 {
 	int error = errmap_engine(result, engine_verify_kind(c->tls));
 	const char *hint = engine_hint(c->tls), *why = engine_error(c->tls), *reason = engine_reason(c->tls);
-	char subject[256] = "", names[400] = "";
+	bool client = c->config->role == CONFIG_CLIENT, open = c->state == CONN_OPEN;
+	char line[LINE_ROOM], tail[256];
+	size_t head, end;
 
 	if (c->error)
 		return -c->error;
-	engine_peer_names(c->tls, subject, sizeof subject, names, sizeof names);
-	conn_say(CONN_LOG_WARN, "%s: %s %s: %s: %s%s%s%s%s%s%s%s%s%s%s; the program got %s%s%s%s", c->peer,
-		 c->config->role == CONFIG_CLIENT ? "client" : "server", c->config->place ? c->config->place : "connection",
-		 c->state == CONN_OPEN ? "connection failed" : "TLS handshake failed", why ? why : "unknown failure",
-		 c->name && c->config->role == CONFIG_CLIENT ? "; expected name " : "",
-		 c->name && c->config->role == CONFIG_CLIENT ? c->name : "", *subject ? "; certificate of " : "", subject,
-		 *names ? " offers " : "", names, reason && *reason ? "; OpenSSL: " : "", reason ? reason : "", "", "",
-		 errmap_name(error), hint ? "; cure: " : "", hint ? hint : "", "");
+	snprintf(line, sizeof line, "%s: %s %.300s: %s: %s%s%.253s", c->peer, client ? "client" : "server", place(c),
+		 open ? "connection failed" : "TLS handshake failed", why ? why : "unknown failure",
+		 c->name && client ? "; expected name " : "", c->name && client ? c->name : "");
+	end = (size_t)snprintf(tail, sizeof tail, "%s%s; after %lld ms; the program got %s%s%s", reason && *reason ? "; OpenSSL: " : "",
+			       reason ? reason : "", (long long)(conn_now() - c->started), errmap_name(error),
+			       hint ? "; cure: " : "", hint ? hint : "");
+	head = strlen(line);
+	engine_details(c->tls, line + head, sizeof line - head - end);
+	strcat(line, tail);
+	if (conn_the_host->log)
+		conn_the_host->log(CONN_LOG_WARN, line);
 	return die(c, fd, error);
 }
 

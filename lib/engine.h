@@ -123,6 +123,12 @@ int engine_peer_der(const struct engine *, enum engine_chain, size_t i, uint8_t 
 /* DER into an empty certificate object (cert.h). 0, or -1: *error is EPROTO, ENOMEM or ELIBACC, err has the sentence. */
 int engine_cert_decode(struct wrapsock_cert *, const uint8_t *der, size_t len, int *error, char *err, size_t errsize);
 
+/*
+ * What is known of the certificate that a failure is about, for its log line: what was expected beyond the name, subject, names, the pin to
+ * paste, issuer, validity, where in the chain the fault is, whom we trust.  Begins with "; ", escaped, ends with "..." where size ends.
+ */
+void engine_details(const struct engine *, char *buf, size_t size);
+
 /* 0, or -1 if this connection's suite or version cannot be continued (CBC, ARIA, older than TLS 1.2, handshake not done). */
 int engine_export_records(const struct engine *, struct engine_records *);
 

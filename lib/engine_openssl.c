@@ -222,6 +222,7 @@ engine_free(struct engine *e)
 		SSL_set_shutdown(e->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 		SSL_free(e->ssl);
 		X509_free(e->refused);
+		X509_free(e->culprit);
 		engine_guard_leave(&g);
 	}
 	free(e->tickets);
@@ -297,8 +298,8 @@ finished(struct engine *e)
 	const unsigned char *alpn;
 	unsigned len;
 
-	if (!engine_peer_accepted(e))
-		return engine_refuse(e, "the peer's certificate was not verified", "CERTIFICATE_VERIFY_FAILED", NULL);
+	if (engine_accept_peer(e) != ENGINE_DONE)
+		return e->failed;
 	SSL_get0_alpn_selected(e->ssl, &alpn, &len);
 	if (len > 0) {
 		e->alpn = calloc(1, len + 1);
@@ -415,7 +416,7 @@ engine_info(const struct engine *e)
 	info.alpn = e->alpn;
 	info.resumed = SSL_session_reused(e->ssl);
 	info.peer_cert = SSL_get0_peer_certificate(e->ssl) != NULL;
-	info.validated = info.peer_cert && SSL_get_verify_mode(e->ssl) != SSL_VERIFY_NONE
+	info.validated = info.peer_cert && e->config->cert_reqs != CONFIG_CERT_NONE
 		&& SSL_get_verify_result(e->ssl) == X509_V_OK;
 	return info;
 }

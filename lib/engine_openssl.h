@@ -13,7 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ENGINE_FIRST_BYTES = 16, ENGINE_SECRET_MAX = 64 };
+enum { ENGINE_FIRST_BYTES = 16, ENGINE_SECRET_MAX = 64, ENGINE_PIN_BYTES = 32 };
+
+struct engine_identity;
 
 /* The context made of one sealed config. */
 struct engine_ctx {
@@ -21,6 +23,12 @@ struct engine_ctx {
 	unsigned char *alpn;	/* wire format */
 	unsigned alpn_len;
 	size_t tickets;		/* TLS 1.3: how many a server issues with its first data */
+	int roots;		/* certificates of ca_certs */
+	char *crls;		/* what crlfile holds, for the log; NULL = none */
+	uint8_t (*pins)[ENGINE_PIN_BYTES];
+	size_t npins;
+	struct engine_identity *allowed;
+	size_t nallowed;
 };
 
 /* TLS 1.3: the traffic secret of one direction, and the number of its next record in any version. */
@@ -48,7 +56,10 @@ struct engine {
 	uint64_t record_end;		/* ... and what that is when the record begun last is whole */
 	struct engine_direction dir[2];	/* [0] read, [1] write */
 
-	X509 *refused;			/* the peer's certificate, when we refused it */
+	X509 *refused;			/* the peer's certificate, when we refused it ... */
+	X509 *culprit;			/* ... and the one of its chain that is to blame */
+	int depth;			/* where that one stands in the chain, 0 = it is the peer's own */
+	const char *demand;		/* the key whose value nothing in the chain met; NULL = none */
 	long verify_code;
 	char *alpn;			/* agreed on, NULL = none */
 	char error[256], reason[96];
@@ -77,16 +88,36 @@ struct engine_report {
 };
 #define ENGINE_SAY(r, ...) engine_say((r)->err, (r)->errsize, __VA_ARGS__)
 
+const char *engine_list_next(const char **list, size_t *len);	/* of a comma-separated list: the next element, blanks trimmed; NULL at the end */
+void engine_remark(struct engine_report *, const char *key, const char *path, const char *what);
+
 /* engine_openssl_cred.c */
 int engine_load_credentials(SSL_CTX *, const struct config *, struct engine_report *);
 
 /* engine_openssl_verify.c */
-int engine_load_trust(SSL_CTX *, const struct config *, char *err, size_t errsize);
+int engine_load_trust(struct engine_ctx *, const struct config *, struct engine_report *);
 void engine_set_verify(SSL_CTX *, const struct config *);
 int engine_verify_mode(const struct config *);
 bool engine_set_name(struct engine *, const char *name);	/* false = out of memory */
-bool engine_peer_accepted(const struct engine *);
+enum engine_result engine_accept_peer(struct engine *);	/* DONE, or the refusal */
+enum engine_result engine_demand(struct engine *, const char *key);	/* nothing in the chain meets what it demands */
 enum engine_result engine_refuse(struct engine *, const char *sentence, const char *reason, const char *hint);
+
+/* engine_openssl_crl.c */
+int engine_load_crls(struct engine_ctx *, X509_STORE *, const char *path, struct engine_report *);
+
+/* engine_openssl_identity.c */
+int engine_load_identities(struct engine_ctx *, const struct config *, struct engine_report *);
+void engine_free_identities(struct engine_ctx *);
+bool engine_pin_of(X509 *, uint8_t pin[static ENGINE_PIN_BYTES]);
+bool engine_pins_hold(const struct engine *, X509 *leaf, STACK_OF(X509) *verified_chain);
+bool engine_identity_allowed(const struct engine *, X509 *leaf);
+
+/* engine_openssl_text.c: texts are appended to, and end with ... where the room does */
+enum { ENGINE_TIME_TEXT = 24 };
+void engine_text_escaped(char *buf, size_t size, const char *, size_t len);
+void engine_text_name(char *buf, size_t size, const X509_NAME *);
+void engine_text_time(char out[static ENGINE_TIME_TEXT], const ASN1_TIME *);
 
 /* engine_openssl_failure.c */
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */

@@ -26,8 +26,8 @@ enum { FILE_LIMIT = 1 << 20, PASSWORD_MAX = 1024 };
 
 #define SAY ENGINE_SAY
 
-static void
-remark(struct engine_report *r, const char *key, const char *path, const char *what)
+void
+engine_remark(struct engine_report *r, const char *key, const char *path, const char *what)
 {
 	size_t at = strlen(r->warn);
 
@@ -66,7 +66,7 @@ text_check(int fd, const struct config *c, const char *key, const char *path, bo
 	if (c->strict_keys)
 		return SAY(r, "%s %s: readable by group or others (mode %03o), which strict_keys forbids; expected 600", key, path,
 			   (unsigned)st.st_mode & 0777);
-	remark(r, key, path, "a secret that group or others can read, expected mode 600");
+	engine_remark(r, key, path, "a secret that group or others can read, expected mode 600");
 	return 0;
 }
 

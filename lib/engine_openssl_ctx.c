@@ -66,9 +66,8 @@ enum { NOPTIONS = sizeof(options) / sizeof(options[0]) };
 
 static const uint64_t always_on = SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_SSLv3;
 
-/* The next element of a comma-separated list, blanks trimmed; NULL at the end. */
-static const char *
-list_next(const char **list, size_t *len)
+const char *
+engine_list_next(const char **list, size_t *len)
 {
 	const char *s = *list + strspn(*list, " ,");
 
@@ -100,7 +99,7 @@ set_options(SSL_CTX *ctx, const struct config *c, struct engine_report *r)
 	const char *list = c->options ? c->options : "", *name;
 	size_t len, i;
 
-	while ((name = list_next(&list, &len)) != NULL) {
+	while ((name = engine_list_next(&list, &len)) != NULL) {
 		for (i = 0; i < NOPTIONS; i++)
 			if (strlen(options[i].name) == len && strncasecmp(options[i].name, name, len) == 0)
 				break;
@@ -245,7 +244,7 @@ set_alpn(struct engine_ctx *ctx, const struct config *c, struct engine_report *r
 	ctx->alpn = calloc(1, strlen(list) + 2);
 	if (!ctx->alpn)
 		return SAY(r, "out of memory");
-	while ((name = list_next(&list, &len)) != NULL) {
+	while ((name = engine_list_next(&list, &len)) != NULL) {
 		if (len > 255)
 			return SAY(r, "alpn_protocols: a name is longer than 255 bytes");
 		ctx->alpn[ctx->alpn_len++] = (unsigned char)len;
@@ -364,7 +363,7 @@ fill(struct engine_ctx *ctx, const struct config *c, struct engine_report *r)
 		return SAY(r, "random numbers: %s", engine_queue_reason());
 	if (set_algorithms(ctx->ssl, c, r) < 0 || set_options(ctx->ssl, c, r) < 0)
 		return -1;
-	if (engine_load_trust(ctx->ssl, c, r->err, r->errsize) < 0 || engine_load_credentials(ctx->ssl, c, r) < 0)
+	if (engine_load_trust(ctx, c, r) < 0 || engine_load_identities(ctx, c, r) < 0 || engine_load_credentials(ctx->ssl, c, r) < 0)
 		return -1;
 	engine_set_verify(ctx->ssl, c);
 	if (set_alpn(ctx, c, r) < 0 || run_commands(ctx->ssl, c, r) < 0 || check_strength(ctx->ssl, c, r) < 0)
@@ -421,6 +420,8 @@ engine_ctx_free(void *arg)
 		SSL_CTX_free(ctx->ssl);
 		engine_guard_leave(&g);
 	}
+	engine_free_identities(ctx);
+	free(ctx->crls);
 	free(ctx->alpn);
 	free(ctx);
 }

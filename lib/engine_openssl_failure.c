@@ -1,11 +1,7 @@
 /*
- * engine_openssl_failure.c - what a failure is called, and the peer's names for the line that tells of it.
+ * engine_openssl_failure.c - what a failure is called, and which key would cure it.
  */
-#include <sys/stat.h>
-
-#include <arpa/inet.h>
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,106 +12,6 @@
 
 #include "engine.h"
 #include "engine_openssl.h"
-
-/* ---- names for the log ---- */
-
-/* Printable bytes as they are, the rest as \xNN; an ellipsis where the room ends. */
-static void
-append_escaped(char *buf, size_t size, const char *s, size_t len)
-{
-	size_t at = strlen(buf);
-
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)s[i];
-		bool plain = c >= ' ' && c < 0x7f && c != '\\';
-
-		if (at + 4 + 4 > size) {
-			if (at + 4 <= size && (at < 3 || strcmp(buf + at - 3, "...") != 0))
-				memcpy(buf + at, "...", 4);
-			return;
-		}
-		if (plain)
-			buf[at++] = (char)c;
-		else
-			at += (size_t)snprintf(buf + at, size - at, "\\x%02x", c);
-		buf[at] = '\0';
-	}
-}
-
-static void
-append_text(char *buf, size_t size, const char *prefix, const ASN1_STRING *s)
-{
-	if (buf[0])
-		append_escaped(buf, size, ", ", 2);
-	append_escaped(buf, size, prefix, strlen(prefix));
-	append_escaped(buf, size, (const char *)ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
-}
-
-static void
-append_address(char *buf, size_t size, const ASN1_STRING *s)
-{
-	int len = ASN1_STRING_length(s);
-	char text[INET6_ADDRSTRLEN] = "?";
-
-	if (len == 4 || len == 16)
-		inet_ntop(len == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(s), text, sizeof(text));
-	if (buf[0])
-		append_escaped(buf, size, ", ", 2);
-	append_escaped(buf, size, text, strlen(text));
-}
-
-static void
-append_names(char *buf, size_t size, X509 *x)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		int type;
-		void *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
-
-		if (type == GEN_DNS)
-			append_text(buf, size, "", value);
-		else if (type == GEN_IPADD)
-			append_address(buf, size, value);
-		else if (type == GEN_EMAIL)
-			append_text(buf, size, "email:", value);
-		else if (type == GEN_URI)
-			append_text(buf, size, "URI:", value);
-	}
-	GENERAL_NAMES_free(names);
-}
-
-void
-engine_peer_names(const struct engine *e, char *subject, size_t ssize, char *names, size_t nsize)
-{
-	const unsigned long style = XN_FLAG_SEP_CPLUS_SPC | XN_FLAG_FN_SN | ASN1_STRFLGS_UTF8_CONVERT | ASN1_STRFLGS_DUMP_UNKNOWN
-		| ASN1_STRFLGS_DUMP_DER;
-	struct engine_guard g;
-	char *text;
-	long len;
-	X509 *x;
-	BIO *mem;
-
-	if (ssize > 0)
-		subject[0] = '\0';
-	if (nsize > 0)
-		names[0] = '\0';
-	if (!e->ssl || !engine_alive() || ssize == 0 || nsize == 0)
-		return;
-	engine_guard_enter(&g);
-	x = e->refused ? e->refused : SSL_get0_peer_certificate(e->ssl);
-	mem = x ? BIO_new(BIO_s_mem()) : NULL;
-	if (mem && X509_NAME_print_ex(mem, X509_get_subject_name(x), 0, style) >= 0) {
-		len = BIO_get_mem_data(mem, &text);
-		append_escaped(subject, ssize, text, len > 0 ? (size_t)len : 0);
-	}
-	BIO_free(mem);
-	if (x)
-		append_names(names, nsize, x);
-	engine_guard_leave(&g);
-}
-
-/* ---- what a failure is called ---- */
 
 struct wording {
 	int number;
@@ -183,6 +79,16 @@ static const struct wording verify[] = {
 	{X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, NULL, "ca_certs"},
 	{X509_V_ERR_CERT_UNTRUSTED, NULL, "ca_certs"},
 	{X509_V_ERR_INVALID_PURPOSE, "certificate is not for this purpose", NULL},
+	{X509_V_ERR_CERT_REVOKED, "certificate is revoked", "crlfile"},
+	{X509_V_ERR_UNABLE_TO_GET_CRL, "there is no CRL of the certificate's issuer", "crlfile"},
+	{X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER, "there is no CRL that the certificate's issuer signed", "crlfile"},
+	{X509_V_ERR_CRL_SIGNATURE_FAILURE, "the CRL is not signed by the certificate's issuer", "crlfile"},
+	{X509_V_ERR_CRL_HAS_EXPIRED, "the CRL of the certificate's issuer has expired", "crlfile"},
+	{X509_V_ERR_CRL_NOT_YET_VALID, "the CRL of the certificate's issuer is not yet valid", "crlfile"},
+	{X509_V_ERR_KEYUSAGE_NO_CRL_SIGN, "the certificate's issuer may not sign CRLs", "crlfile"},
+	{X509_V_ERR_DIFFERENT_CRL_SCOPE, "the CRL of the certificate's issuer is for other certificates", "crlfile"},
+	{X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION, "the CRL has a critical extension that is not understood", "crlfile"},
+	{X509_V_ERR_CRL_PATH_VALIDATION_ERROR, "the CRL's own signer is not trusted", "crlfile"},
 };
 
 static const struct {
@@ -282,6 +188,8 @@ fail_verify(struct engine *e)
 {
 	const struct wording *w;
 
+	if (e->demand)
+		return engine_demand(e, e->demand);
 	e->verify_code = SSL_get_verify_result(e->ssl);
 	w = WORDING(verify, e->verify_code);
 	snprintf(e->error, sizeof(e->error), "%s", w && w->text ? w->text : X509_verify_cert_error_string(e->verify_code));

@@ -21,15 +21,15 @@ enum { NAME_MAX_DNS = 253 };
 
 /* ---- trust ---- */
 
-static bool
-holds_certificate(X509_STORE *store)
+static int
+count_certificates(X509_STORE *store)
 {
 	STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+	int n = 0;
 
 	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++)
-		if (X509_OBJECT_get_type(sk_X509_OBJECT_value(objects, i)) == X509_LU_X509)
-			return true;
-	return false;
+		n += X509_OBJECT_get_type(sk_X509_OBJECT_value(objects, i)) == X509_LU_X509;
+	return n;
 }
 
 static int
@@ -45,9 +45,9 @@ load_ca_file(X509_STORE *store, const char *path, char *err, size_t errsize)
 	fclose(f);
 	if (dir)
 		return engine_say(err, errsize, "ca_certs %s: is a directory, expected a PEM file (or capath)", path);
-	if (X509_STORE_load_file_ex(store, path, engine_lib(), NULL) && holds_certificate(store))
+	if (X509_STORE_load_file_ex(store, path, engine_lib(), NULL) && count_certificates(store) > 0)
 		return 0;
-	if (holds_certificate(store) || ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_PEM)
+	if (count_certificates(store) > 0 || ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_PEM)
 		return engine_say(err, errsize, "ca_certs %s: not valid PEM: %s", path, engine_queue_reason());
 	return engine_say(err, errsize, "ca_certs %s: holds no certificate, expected PEM (-----BEGIN CERTIFICATE-----)", path);
 }
@@ -87,48 +87,103 @@ send_ca_names(SSL_CTX *ctx, X509_STORE *store, const struct config *c)
 	return !c->capath || SSL_add_dir_cert_subjects_to_stack(names, c->capath);
 }
 
-int
-engine_load_trust(SSL_CTX *ctx, const struct config *c, char *err, size_t errsize)
+static int
+load_store(struct engine_ctx *ctx, X509_STORE *store, const struct config *c, struct engine_report *r)
 {
-	X509_STORE *store = X509_STORE_new();
 	bool system = c->ca_certs && strcmp(c->ca_certs, "system") == 0;
 
-	if (!store)
-		return engine_say(err, errsize, "out of memory");
-	SSL_CTX_set_cert_store(ctx, store);	/* takes it; nothing of the host's openssl.cnf stays */
 	if (c->cert_reqs == CONFIG_CERT_NONE && system)
 		return 0;
 	if (system && !X509_STORE_set_default_paths_ex(store, engine_lib(), NULL))
-		return engine_say(err, errsize, "ca_certs system: %s", engine_queue_reason());
-	if (c->ca_certs && !system && load_ca_file(store, c->ca_certs, err, errsize) < 0)
+		return ENGINE_SAY(r, "ca_certs system: %s", engine_queue_reason());
+	if (c->ca_certs && !system && load_ca_file(store, c->ca_certs, r->err, r->errsize) < 0)
 		return -1;
-	if (c->capath && load_ca_path(store, c->capath, err, errsize) < 0)
+	ctx->roots = count_certificates(store);
+	if (c->capath && load_ca_path(store, c->capath, r->err, r->errsize) < 0)
 		return -1;
-	if (!send_ca_names(ctx, store, c))
-		return engine_say(err, errsize, "%s %s: %s", c->capath ? "capath" : "ca_certs", c->capath ? c->capath : c->ca_certs,
+	return c->crlfile ? engine_load_crls(ctx, store, c->crlfile, r) : 0;
+}
+
+int
+engine_load_trust(struct engine_ctx *ctx, const struct config *c, struct engine_report *r)
+{
+	X509_STORE *store = X509_STORE_new();
+
+	if (!store)
+		return ENGINE_SAY(r, "out of memory");
+	SSL_CTX_set_cert_store(ctx->ssl, store);	/* takes it; nothing of the host's openssl.cnf stays */
+	if (load_store(ctx, store, c, r) < 0)
+		return -1;
+	if (!send_ca_names(ctx->ssl, store, c))
+		return ENGINE_SAY(r, "%s %s: %s", c->capath ? "capath" : "ca_certs", c->capath ? c->capath : c->ca_certs,
 				  engine_queue_reason());
 	return 0;
 }
 
-/* Changes no verdict: it keeps the certificate that is refused, for the log. */
+/* ---- the verdict ---- */
+
+static struct engine *
+engine_of(X509_STORE_CTX *sctx)
+{
+	const SSL *ssl = X509_STORE_CTX_get_ex_data(sctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+	return ssl ? SSL_get_app_data(ssl) : NULL;
+}
+
+/* Changes no verdict: it keeps the certificates that are refused and to blame, for the log. */
 static int
 note_refusal(int ok, X509_STORE_CTX *sctx)
 {
-	const SSL *ssl = X509_STORE_CTX_get_ex_data(sctx, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct engine *e = ssl ? SSL_get_app_data(ssl) : NULL;
-	X509 *leaf = X509_STORE_CTX_get0_cert(sctx);
+	struct engine *e = engine_of(sctx);
+	X509 *leaf = X509_STORE_CTX_get0_cert(sctx), *culprit = X509_STORE_CTX_get_current_cert(sctx);
 
-	if (!ok && e && !e->refused && leaf && X509_up_ref(leaf))
-		e->refused = leaf;
+	if (ok || !e || e->refused || !leaf || !X509_up_ref(leaf))
+		return ok;
+	e->refused = leaf;
+	e->depth = X509_STORE_CTX_get_error_depth(sctx);
+	if (culprit && X509_up_ref(culprit))
+		e->culprit = culprit;
 	return ok;
+}
+
+static const char *
+unmet_demand(const struct engine *e, X509 *leaf, STACK_OF(X509) *chain)
+{
+	if (!SSL_session_reused(e->ssl) && !engine_pins_hold(e, leaf, chain))
+		return "pin";
+	return engine_identity_allowed(e, leaf) ? NULL : "allow";
+}
+
+/* In place of X509_verify_cert: what is demanded beyond it fails the handshake in the same way, with its alert. */
+static int
+verify(X509_STORE_CTX *sctx, void *arg)
+{
+	struct engine *e = engine_of(sctx);
+	X509 *leaf = X509_STORE_CTX_get0_cert(sctx);
+	bool ok = X509_verify_cert(sctx) > 0;
+
+	(void)arg;
+	if (!e || !leaf)
+		return 0;
+	if (e->config->cert_reqs == CONFIG_CERT_NONE)
+		X509_STORE_CTX_set_error(sctx, X509_V_OK);	/* a pin on its own */
+	else if (!ok)
+		return 0;
+	e->demand = unmet_demand(e, leaf, X509_STORE_CTX_get0_chain(sctx));
+	if (!e->demand)
+		return 1;
+	X509_free(e->refused);
+	e->refused = X509_up_ref(leaf) ? leaf : NULL;
+	X509_STORE_CTX_set_error(sctx, X509_V_ERR_CERT_REJECTED);
+	return 0;
 }
 
 int
 engine_verify_mode(const struct config *c)
 {
-	if (c->cert_reqs == CONFIG_CERT_NONE)
+	if (c->cert_reqs == CONFIG_CERT_NONE && !c->pin)
 		return SSL_VERIFY_NONE;
-	if (c->cert_reqs == CONFIG_CERT_REQUIRED)
+	if (c->cert_reqs != CONFIG_CERT_OPTIONAL)
 		return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 	return SSL_VERIFY_PEER;
 }
@@ -136,12 +191,18 @@ engine_verify_mode(const struct config *c)
 void
 engine_set_verify(SSL_CTX *ctx, const struct config *c)
 {
+	static const unsigned long revocation[] = {
+		[CONFIG_CRL_NONE] = 0,
+		[CONFIG_CRL_LEAF] = X509_V_FLAG_CRL_CHECK,
+		[CONFIG_CRL_CHAIN] = X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL,
+	};
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
 
+	SSL_CTX_set_cert_verify_callback(ctx, verify, NULL);
 	SSL_CTX_set_verify(ctx, engine_verify_mode(c), note_refusal);
 	SSL_CTX_set_verify_depth(ctx, 100);
 	/* Not X509_V_FLAG_X509_STRICT: it refuses the CAs that `openssl req -x509` makes. */
-	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN | revocation[c->crl_check]);
 	X509_VERIFY_PARAM_set_purpose(param, c->role == CONFIG_CLIENT ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT);
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 }
@@ -212,14 +273,27 @@ engine_set_name(struct engine *e, const char *name)
 
 /* ---- after the handshake: trust nothing but what OpenSSL says now ---- */
 
-bool
-engine_peer_accepted(const struct engine *e)
+/*
+ * A resumed session brings its certificate and the verdict of then, no chain.  Tickets and sessions are bound to the context that made
+ * them, so the pins and CRLs were these; but the certificate may have expired meanwhile.
+ */
+static bool
+still_valid(const struct engine *e, X509 *leaf)
 {
-	if (e->config->cert_reqs == CONFIG_CERT_NONE)
-		return true;
-	if (!SSL_get0_peer_certificate(e->ssl))
-		return e->config->cert_reqs == CONFIG_CERT_OPTIONAL;
-	return SSL_get_verify_result(e->ssl) == X509_V_OK;
+	return !SSL_session_reused(e->ssl) || e->config->cert_reqs == CONFIG_CERT_NONE
+		|| (X509_cmp_current_time(X509_get0_notAfter(leaf)) > 0 && X509_cmp_current_time(X509_get0_notBefore(leaf)) < 0);
+}
+
+enum engine_result
+engine_demand(struct engine *e, const char *key)
+{
+	bool pin = strcmp(key, "pin") == 0;
+
+	engine_refuse(e, pin ? "no certificate of the chain has a pinned key" : "certificate has none of the allowed identities",
+		      pin ? "PIN_MISMATCH" : "IDENTITY_NOT_ALLOWED", key);
+	e->demand = key;
+	e->verify_code = X509_V_OK;	/* it is not OpenSSL that refuses */
+	return ENGINE_VERIFY;
 }
 
 enum engine_result
@@ -230,6 +304,27 @@ engine_refuse(struct engine *e, const char *sentence, const char *reason, const 
 	snprintf(e->reason, sizeof(e->reason), "%s", reason);
 	e->hint = hint;
 	return e->failed = ENGINE_VERIFY;
+}
+
+enum engine_result
+engine_accept_peer(struct engine *e)
+{
+	X509 *leaf = SSL_get0_peer_certificate(e->ssl);
+	bool must = e->config->cert_reqs == CONFIG_CERT_REQUIRED || e->config->pin || e->config->allow;
+	const char *demand;
+
+	if (!leaf && !must)
+		return ENGINE_DONE;
+	if (!leaf || (e->config->cert_reqs != CONFIG_CERT_NONE && SSL_get_verify_result(e->ssl) != X509_V_OK))
+		return engine_refuse(e, "the peer's certificate was not verified", "CERTIFICATE_VERIFY_FAILED", NULL);
+	demand = unmet_demand(e, leaf, SSL_get0_verified_chain(e->ssl));
+	if (demand)
+		return engine_demand(e, demand);
+	if (still_valid(e, leaf))
+		return ENGINE_DONE;
+	engine_refuse(e, "the certificate of the resumed session has expired", "CERTIFICATE_VERIFY_FAILED", NULL);
+	e->verify_code = X509_V_ERR_CERT_HAS_EXPIRED;
+	return e->failed;
 }
 
 enum engine_verify_kind

@@ -25,7 +25,9 @@
 
 #define MESSAGE_MOST 1536
 #define LINE_MOST 2560		/* prefix and escapes included; what is longer is cut */
-#define REPEAT_MOST 5		/* identical lines a second */
+#define REPEAT_MOST 5		/* similar lines a second */
+#define REPEAT_KINDS 8		/* followed at a time */
+#define SAMPLE_MOST 200
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 static const int syslog_priorities[] = { 27, 28, 30, 31 };	/* facility daemon; err, warning, info, debug */
@@ -36,12 +38,16 @@ static char file[PATH_MAX];	/* a copy: programs write over their environment */
 static struct stat stderr_then;
 static bool stderr_known;
 
-/* The last line. Guarded by a flag that nobody waits for: who finds it set prints. */
+/* Lines of late, by kind. Guarded by a flag that nobody waits for: who finds it set prints. */
 static _Atomic bool repeat_busy;
-static uint64_t repeat_hash;
-static int64_t repeat_since;
-static unsigned repeat_count;
-static enum log_level repeat_level;
+static struct kind {
+	uint64_t hash;
+	int64_t since;
+	unsigned count;		/* of its lines within a second, 0 = the place is free */
+	enum log_level level;
+	char sample[SAMPLE_MOST];
+} kinds[REPEAT_KINDS];
+static long repeat_owner;		/* whose they are: what a parent counted it tells itself */
 
 static long
 raw_fstat(int fd, struct stat *st)
@@ -229,46 +235,124 @@ put(enum log_level level, const char *message)
 		to_syslog(level, &l);
 }
 
+/*
+ * Lines are similar that differ in numbers only: ports, milliseconds, process ids.  What stands behind the first semicolon does not count, for there
+ * peers have their say, and a flood of them must not get round the limit by giving everybody another name.
+ */
 static uint64_t
 hash_of(const char *s)
 {
 	uint64_t h = UINT64_C(14695981039346656037);
 
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * UINT64_C(1099511628211);
+	if (*s == '[')
+		s += strcspn(s, "]");	/* an IPv6 address has letters, too */
+	for (; *s && *s != ';'; s++)
+		if (*s < '0' || *s > '9')
+			h = (h ^ (unsigned char)*s) * UINT64_C(1099511628211);
 	return h;
 }
 
-/* Is this line one of many like it within a second? *missed: lines before it that were, and are to be told now. */
-static bool
-repeated(enum log_level level, const char *message, unsigned *missed, enum log_level *missed_level)
+static long
+process_id(void)
 {
-	uint64_t hash = hash_of(message);
-	int64_t now = now_ms();
+	return raw_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+/* Which of two places to give away: a free one, else one that owes no word about lines not told, else the older. */
+static bool
+dearer(const struct kind *a, const struct kind *b)
+{
+	if (!a->count || !b->count)
+		return a->count && !b->count;
+	if ((a->count > REPEAT_MOST) != (b->count > REPEAT_MOST))
+		return a->count > REPEAT_MOST;
+	return a->since > b->since;
+}
+
+static struct kind *
+kind_of(uint64_t hash, enum log_level level)
+{
+	struct kind *spare = kinds;
+
+	for (struct kind *k = kinds; k < kinds + REPEAT_KINDS; k++) {
+		if (k->count && k->hash == hash && k->level == level)
+			return k;
+		if (dearer(spare, k))
+			spare = k;
+	}
+	*spare = (struct kind){ .hash = hash, .level = level };
+	return spare;
+}
+
+/* Is this line one too many of its kind within a second? */
+static bool
+repeated(enum log_level level, const char *message)
+{
+	struct kind *k;
 	bool again;
 
 	if (atomic_exchange(&repeat_busy, true))
 		return false;
-	again = repeat_count && hash == repeat_hash && level == repeat_level && now - repeat_since < 1000;
-	if (!again) {
-		*missed = repeat_count > REPEAT_MOST ? repeat_count - REPEAT_MOST : 0;
-		*missed_level = repeat_level;
-		repeat_hash = hash;
-		repeat_level = level;
-		repeat_since = now;
-		repeat_count = 0;
+	if (repeat_owner != process_id()) {
+		memset(kinds, 0, sizeof kinds);
+		repeat_owner = process_id();
 	}
-	again = ++repeat_count > REPEAT_MOST;
+	k = kind_of(hash_of(message), level);
+	if (!k->count) {
+		k->since = now_ms();
+		snprintf(k->sample, sizeof k->sample, "%.*s", (int)strcspn(message, ";"), message);
+	}
+	again = ++k->count > REPEAT_MOST;
 	repeat_busy = false;
 	return again;
+}
+
+/* A kind whose second is over by `now`: how many of it were not told. */
+static unsigned
+take_missed(int64_t now, enum log_level *level, char sample[static SAMPLE_MOST])
+{
+	unsigned missed = 0;
+
+	if (atomic_exchange(&repeat_busy, true))
+		return 0;
+	for (struct kind *k = kinds; k < kinds + REPEAT_KINDS && !missed && repeat_owner == process_id(); k++) {
+		if (!k->count || now - k->since < 1000)
+			continue;
+		missed = k->count > REPEAT_MOST ? k->count - REPEAT_MOST : 0;
+		*level = k->level;
+		memcpy(sample, k->sample, sizeof k->sample);
+		k->count = 0;
+	}
+	repeat_busy = false;
+	return missed;
+}
+
+static void
+tell_missed(int64_t now)
+{
+	char sample[SAMPLE_MOST], told[SAMPLE_MOST + 48];
+	enum log_level level;
+	unsigned missed;
+
+	while ((missed = take_missed(now, &level, sample)) > 0) {
+		snprintf(told, sizeof told, "%u similar suppressed: %s", missed, sample);
+		put(level, told);
+	}
+}
+
+void
+log_rest(void)
+{
+	int saved = errno;
+
+	tell_missed(INT64_MAX);
+	errno = saved;
 }
 
 void
 log_line(enum log_level level, const char *fmt, ...)
 {
-	enum log_level missed_level = level;
 	char message[MESSAGE_MOST];
-	unsigned missed = 0;
 	int saved = errno;
 	size_t len;
 	va_list ap;
@@ -282,14 +366,8 @@ log_line(enum log_level level, const char *fmt, ...)
 	len = strlen(message);
 	if (len && message[len - 1] == '\n')
 		message[len - 1] = '\0';
-	if (!repeated(level, message, &missed, &missed_level)) {
-		if (missed) {
-			char told[48];
-
-			snprintf(told, sizeof told, "%u similar suppressed", missed);
-			put(missed_level, told);
-		}
+	tell_missed(now_ms());
+	if (!repeated(level, message))
 		put(level, message);
-	}
 	errno = saved;
 }

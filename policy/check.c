@@ -99,6 +99,24 @@ settle_name_check(struct checker *c)
 		check->value = "no";
 }
 
+static const enum policy_key_id judgements[] = {
+	POLICY_KEY_CRLFILE, POLICY_KEY_CRL_CHECK, POLICY_KEY_PIN, POLICY_KEY_ALLOW,
+};
+
+/* What is judged of a certificate that nobody verifies does not come from [defaults]; a client's pin holds on its own. */
+static void
+settle_judgements(struct checker *c)
+{
+	struct filled *file = &c->at[POLICY_KEY_CRLFILE], *depth = &c->at[POLICY_KEY_CRL_CHECK];
+	size_t i;
+
+	for (i = 0; i < sizeof judgements / sizeof *judgements; i++)
+		if (is(c, POLICY_KEY_CERT_REQS, "none") && judgements[i] != POLICY_KEY_PIN && c->at[judgements[i]].level != OWN)
+			forget(&c->at[judgements[i]]);
+	if (file->value != NULL && depth->value == NULL)
+		*depth = (struct filled){ "chain", BUILT_IN, 0, 0 };
+}
+
 static const char *
 pinned_version(const struct checker *c)
 {
@@ -217,6 +235,26 @@ check_server(struct checker *c)
 }
 
 static int
+check_judgements(struct checker *c)
+{
+	bool required = is(c, POLICY_KEY_CERT_REQS, "required"), none = is(c, POLICY_KEY_CERT_REQS, "none");
+	bool alone = none && c->rule->role == POLICY_CLIENT;
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (none && c->at[judgements[i]].value != NULL)
+			return blame(c, judgements[i], "CRLs are for certificates that are verified, expected cert_reqs = required");
+	if (c->at[POLICY_KEY_CRL_CHECK].value != NULL && c->at[POLICY_KEY_CRLFILE].value == NULL &&
+	    c->at[POLICY_KEY_CAPATH].value == NULL)
+		return blame(c, POLICY_KEY_CRL_CHECK, "crl_check without CRLs, expected crlfile, or capath with CRLs in it");
+	if (c->at[POLICY_KEY_PIN].value != NULL && !required && !alone)
+		return blame(c, POLICY_KEY_PIN, "pin is for a certificate that must be there, expected cert_reqs = required");
+	if (c->at[POLICY_KEY_ALLOW].value != NULL && !required)
+		return blame(c, POLICY_KEY_ALLOW, "allow is for a certificate that must be there, expected cert_reqs = required");
+	return 0;
+}
+
+static int
 check_key(struct checker *c)
 {
 	if (c->at[POLICY_KEY_KEYFILE].value != NULL && c->at[POLICY_KEY_CERTFILE].value == NULL)
@@ -225,7 +263,7 @@ check_key(struct checker *c)
 }
 
 static int (*const checks[])(struct checker *) = {
-	settle_versions, check_versions, check_options, check_client, check_server, check_key,
+	settle_versions, check_versions, check_options, check_client, check_server, check_judgements, check_key,
 };
 
 static void
@@ -339,6 +377,7 @@ policy_check_rule(struct policy *policy, struct policy_rule *rule, struct policy
 	if (wraps) {
 		settle_trust(&c);
 		settle_name_check(&c);
+		settle_judgements(&c);
 		for (i = 0; i < sizeof checks / sizeof checks[0]; i++)
 			if (checks[i](&c) != 0)
 				return -1;

@@ -18,6 +18,12 @@ static const struct policy_word requirements[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct policy_word depths[] = {
+	{ "leaf", "leaf", NULL }, { "chain", "chain", NULL },
+	{ "VERIFY_CRL_CHECK_LEAF", "leaf", NULL }, { "VERIFY_CRL_CHECK_CHAIN", "chain", NULL },
+	{ NULL, NULL, NULL },
+};
+
 /* Python: PROTOCOL_SSLv23 is the old name of PROTOCOL_TLS, "whatever both sides can do". */
 static const struct policy_word protocols[] = {
 	{ "PROTOCOL_TLS", "PROTOCOL_TLS", NULL }, { "PROTOCOL_SSLv23", "PROTOCOL_TLS", NULL },
@@ -70,6 +76,10 @@ const struct policy_key policy_keys[POLICY_KEYS] = {
 	K(CERT_REQS, "cert_reqs", WORD, 0, requirements, "required", "none"),
 	K(CA_CERTS, "ca_certs", TRUST, OWN, NULL, "system", NULL),
 	K(CAPATH, "capath", FILE, OWN, NULL, NULL, NULL),
+	K(CRLFILE, "crlfile", FILE, OWN, NULL, NULL, NULL),
+	K(CRL_CHECK, "crl_check", WORD, OWN, depths, NULL, NULL),
+	K(PIN, "pin", PINS, OWN, NULL, NULL, NULL),
+	K(ALLOW, "allow", IDENTITIES, OWN, NULL, NULL, NULL),
 	K(CERTFILE, "certfile", STORE, 0, NULL, NULL, NULL),
 	K(KEYFILE, "keyfile", STORE, 0, NULL, NULL, NULL),
 	K(CIPHERS, "ciphers", STRING, 0, NULL, NULL, NULL),
@@ -109,10 +119,11 @@ static const struct spelling spellings[] = {
 	{ "checkHost", "check_hostname" }, { "checkIP", "check_hostname" }, { "cert", "certfile" }, { "key", "keyfile" },
 	{ "sslVersion", "ssl_version" }, { "sslVersionMin", "minimum_version" }, { "sslVersionMax", "maximum_version" },
 	{ "CAfile", "ca_certs" }, { "CApath", "capath" }, { "CAstore", "ca_certs" },
+	{ "CRLfile", "crlfile" }, { "CRLpath", "capath" },
 	{ "curve", "groups" }, { "curves", "groups" },
 	{ "sni", "server_hostname" }, { "TIMEOUTconnect", "handshake_timeout" },
 	/* HAProxy */
-	{ "ca-file", "ca_certs" }, { "crt", "certfile" }, { "verifyhost", "check_hostname" }, { "snihost", "server_hostname" },
+	{ "ca-file", "ca_certs" }, { "crl-file", "crlfile" }, { "crt", "certfile" }, { "verifyhost", "check_hostname" }, { "snihost", "server_hostname" },
 	{ "ssl-min-ver", "minimum_version" }, { "ssl-max-ver", "maximum_version" }, { "alpn", "alpn_protocols" },
 	/* nginx */
 	{ "ssl_certificate", "certfile" }, { "ssl_certificate_key", "keyfile" }, { "ssl_verify_client", "cert_reqs" },
@@ -120,6 +131,8 @@ static const struct spelling spellings[] = {
 	{ "ssl_ciphers", "ciphers" }, { "ssl_ecdh_curve", "groups" }, { "ssl_alpn", "alpn_protocols" },
 	{ "ssl_password_file", "password_file" }, { "proxy_ssl_name", "server_hostname" }, { "proxy_ssl_verify", "cert_reqs" },
 	/* hitch, socat and others */
+	{ "ssl_crl", "crlfile" }, { "proxy_ssl_crl", "crlfile" }, { "SSLCARevocationFile", "crlfile" }, { "SSLCARevocationCheck", "crl_check" },
+	{ "pinnedpubkey", "pin" }, { "pin-sha256", "pin" }, { "allow-cn", "allow" }, { "allow-dns", "allow" }, { "allow-uri", "allow" },
 	{ "client-verify", "cert_reqs" }, { "pem-file", "certfile" }, { "alpn-protos", "alpn_protocols" },
 	{ "commonname", "server_hostname" }, { "servername", "server_hostname" }, { "truncation", "suppress_ragged_eofs" },
 	{ NULL, NULL },

@@ -24,7 +24,8 @@ enum {
 /* In the order in which they are printed. */
 enum policy_key_id {
 	POLICY_KEY_MATCH, POLICY_KEY_PROGRAM, POLICY_KEY_ACTION, POLICY_KEY_UNMATCHED, POLICY_KEY_SSL_VERSION, POLICY_KEY_CERT_REQS,
-	POLICY_KEY_CA_CERTS, POLICY_KEY_CAPATH, POLICY_KEY_CERTFILE, POLICY_KEY_KEYFILE, POLICY_KEY_CIPHERS, POLICY_KEY_OPTIONS,
+	POLICY_KEY_CA_CERTS, POLICY_KEY_CAPATH, POLICY_KEY_CRLFILE, POLICY_KEY_CRL_CHECK, POLICY_KEY_PIN, POLICY_KEY_ALLOW,
+	POLICY_KEY_CERTFILE, POLICY_KEY_KEYFILE, POLICY_KEY_CIPHERS, POLICY_KEY_OPTIONS,
 	POLICY_KEY_DO_HANDSHAKE_ON_CONNECT, POLICY_KEY_SUPPRESS_RAGGED_EOFS, POLICY_KEY_SERVER_HOSTNAME, POLICY_KEY_CHECK_HOSTNAME,
 	POLICY_KEY_MINIMUM_VERSION, POLICY_KEY_MAXIMUM_VERSION, POLICY_KEY_CIPHERSUITES, POLICY_KEY_GROUPS,
 	POLICY_KEY_ALPN_PROTOCOLS, POLICY_KEY_HANDSHAKE_TIMEOUT, POLICY_KEY_PASSWORD_FILE, POLICY_KEY_STRICT_KEYS, POLICY_KEY_ROUTE,
@@ -34,7 +35,7 @@ enum policy_key_id {
 enum policy_value {
 	POLICY_VALUE_WORD, POLICY_VALUE_WORDS, POLICY_VALUE_STRING, POLICY_VALUE_COLONS, POLICY_VALUE_LIST, POLICY_VALUE_FILE,
 	POLICY_VALUE_STORE, POLICY_VALUE_TRUST, POLICY_VALUE_HOST, POLICY_VALUE_DURATION, POLICY_VALUE_PATTERNS,
-	POLICY_VALUE_PROGRAMS
+	POLICY_VALUE_PROGRAMS, POLICY_VALUE_PINS, POLICY_VALUE_IDENTITIES
 };
 
 struct policy_word {
@@ -159,6 +160,10 @@ unsigned policy_value_version(const char *version);	/* TLSv1 = 1 ... TLSv1.3 = 4
 int policy_pattern_read(struct policy_reader *, const struct policy_item *, struct policy_pattern *);
 int policy_pattern_print(const struct policy_pattern *, char *buf, size_t size);	/* as snprintf */
 int policy_host_check(struct policy_reader *, const struct policy_item *, char *host, size_t len, bool glob);
+
+/* identity.c: the machine form of an element, NULL and an error if it is not one */
+const char *policy_pin_read(struct policy_reader *, const struct policy_key *, const struct policy_item *);
+const char *policy_identity_read(struct policy_reader *, const struct policy_key *, const struct policy_item *);
 
 /* glob.c: * ? [a-z], no character is special beside these */
 bool policy_glob(const char *pattern, const char *text, size_t len);

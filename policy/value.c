@@ -265,6 +265,18 @@ read_programs(struct policy_reader *r, const struct policy_key *key, const struc
 	return "";
 }
 
+static const char *
+read_pins(struct policy_reader *r, const struct policy_key *key, const struct policy_item *items, size_t n)
+{
+	return join(r, key, items, n, ", ", policy_pin_read);
+}
+
+static const char *
+read_identities(struct policy_reader *r, const struct policy_key *key, const struct policy_item *items, size_t n)
+{
+	return join(r, key, items, n, ", ", policy_identity_read);
+}
+
 static const struct {
 	const char *(*read)(struct policy_reader *, const struct policy_key *, const struct policy_item *, size_t);
 	bool list;
@@ -281,6 +293,8 @@ static const struct {
 	[POLICY_VALUE_DURATION] = { read_duration, false },
 	[POLICY_VALUE_PATTERNS] = { read_patterns, true },
 	[POLICY_VALUE_PROGRAMS] = { read_programs, true },
+	[POLICY_VALUE_PINS] = { read_pins, true },
+	[POLICY_VALUE_IDENTITIES] = { read_identities, true },
 };
 
 const char *

@@ -171,6 +171,7 @@ void
 fdlife_finish(void)
 {
 	fdtab_each(finish_one, NULL);
+	log_rest();
 }
 
 EXPORT void

@@ -11,6 +11,8 @@
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
+#define PIN "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
 static unsigned passed, failed;
 
 static void
@@ -35,6 +37,9 @@ same(const char *a, const char *b)
 #define STRING_KEY(member) static bool has_##member(const struct config *c, const char *s) { return same(c->member, s); }
 STRING_KEY(ca_certs)
 STRING_KEY(capath)
+STRING_KEY(crlfile)
+STRING_KEY(pin)
+STRING_KEY(allow)
 STRING_KEY(certfile)
 STRING_KEY(keyfile)
 STRING_KEY(password_file)
@@ -47,6 +52,7 @@ STRING_KEY(options)
 #define NUMBER_KEY(member) static bool has_##member(const struct config *c, const char *s) \
 	{ char n[32]; snprintf(n, sizeof(n), "%ld", (long)c->member); return same(n, s); }
 NUMBER_KEY(cert_reqs)
+NUMBER_KEY(crl_check)
 NUMBER_KEY(check_hostname)
 NUMBER_KEY(insecure)
 NUMBER_KEY(do_handshake_on_connect)
@@ -66,6 +72,12 @@ static const struct set_case {
 	{"ca_certs", "", has_ca_certs, NULL, NULL},
 	{"ca_certs", "system", has_ca_certs, "system", NULL},
 	{"capath", "/a", has_capath, "/a", NULL},
+	{"crlfile", "/a", has_crlfile, "/a", NULL},
+	{"crl_check", "leaf", has_crl_check, "1", NULL},
+	{"crl_check", "Chain", has_crl_check, "2", NULL},
+	{"crl_check", "all", has_crl_check, "0", "none, leaf or chain"},
+	{"pin", "sha256:a", has_pin, "sha256:a", NULL},
+	{"allow", "cn=a", has_allow, "cn=a", NULL},
 	{"certfile", "/a", has_certfile, "/a", NULL},
 	{"keyfile", "/a", has_keyfile, "/a", NULL},
 	{"password_file", "/a", has_password_file, "/a", NULL},
@@ -161,6 +173,30 @@ static const struct whole_case {
 	{"server that asks without trust", CONFIG_SERVER, {{"cert_reqs", "optional"}, {"certfile", "/nowhere"}}, "needs ca_certs"},
 	{"key alone", CONFIG_CLIENT, {{"keyfile", "/nowhere"}}, "needs certfile"},
 	{"missing file", CONFIG_SERVER, {{"certfile", "/nowhere"}}, "certfile /nowhere: No such file or directory"},
+	{"CRLs of nobody", CONFIG_CLIENT, {{"crl_check", "leaf"}}, "needs crlfile"},
+	{"CRLs missing", CONFIG_CLIENT, {{"crlfile", "/nowhere"}}, "crlfile /nowhere: No such file or directory"},
+	{"CRLs a folder", CONFIG_CLIENT, {{"crlfile", "/etc"}}, "is a directory"},
+	{"no CRLs in the file", CONFIG_CLIENT, {{"crlfile", "/dev/null"}}, "holds no CRL"},
+	{"CRLs, nothing verified", CONFIG_CLIENT, {{"cert_reqs", "none"}, {"insecure", "yes"}, {"crlfile", "/dev/null"}}, "crlfile: needs cert_reqs"},
+	{"pin", CONFIG_CLIENT, {{"pin", PIN}}, NULL},
+	{"pins", CONFIG_CLIENT, {{"pin", PIN ", " PIN}}, NULL},
+	{"pin alone", CONFIG_CLIENT, {{"cert_reqs", "none"}, {"insecure", "yes"}, {"pin", PIN}}, NULL},
+	{"pin, certificate optional", CONFIG_CLIENT, {{"cert_reqs", "optional"}, {"pin", PIN}}, "pin: needs cert_reqs = required"},
+	{"pin of another kind", CONFIG_CLIENT, {{"pin", "sha1:AAAA"}}, "pin: \"sha1:AAAA\" is no pin"},
+	{"pin with bits too many", CONFIG_CLIENT, {{"pin", "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB="}}, "is no pin"},
+	{"pin with bad digits", CONFIG_CLIENT, {{"pin", "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA!="}}, "is no pin"},
+	{"second pin wrong", CONFIG_CLIENT, {{"pin", PIN ", x"}}, "\"x\" is no pin"},
+	{"empty list of pins", CONFIG_CLIENT, {{"pin", ", "}}, "an empty list"},
+	{"allow", CONFIG_CLIENT, {{"allow", "uri=a:b/*, dns=*.a, cn=\\2C, email=*@a"}}, NULL},
+	{"allow, certificate optional", CONFIG_CLIENT, {{"cert_reqs", "optional"}, {"allow", "cn=a"}}, "allow: needs cert_reqs = required"},
+	{"allow nothing", CONFIG_CLIENT, {{"allow", "cn="}}, "is no identity"},
+	{"allow another kind", CONFIG_CLIENT, {{"allow", "ou=a"}}, "is no identity"},
+	{"allow, bad escape", CONFIG_CLIENT, {{"allow", "cn=a\\0"}}, "is no identity"},
+	{"allow, NUL", CONFIG_CLIENT, {{"allow", "cn=a\\00"}}, "is no identity"},
+	{"allow, star inside", CONFIG_CLIENT, {{"allow", "dns=a*.b"}}, "is no identity"},
+	{"allow, all names", CONFIG_CLIENT, {{"allow", "dns=*."}}, "is no identity"},
+	{"allow, all of a scheme", CONFIG_CLIENT, {{"allow", "uri=spiffe://*"}}, "is no identity"},
+	{"allow, no address", CONFIG_CLIENT, {{"allow", "email=a"}}, "is no identity"},
 	{"command", CONFIG_CLIENT, {{"openssl.SignatureAlgorithms", "ECDSA+SHA256"}}, NULL},
 	{"unknown command", CONFIG_CLIENT, {{"openssl.Nonsense", "1"}}, "openssl.Nonsense"},
 };

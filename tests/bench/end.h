@@ -1,4 +1,7 @@
-/* end.h - one end of a connection for the benchmark's own programs: plain, or TLS as OpenSSL's manual shows it, with its defaults. */
+/*
+ * end.h - one end of a connection for the benchmark's own programs: plain, or with TLS, in end_openssl.c as OpenSSL's manual shows it and
+ * with its defaults.
+ */
 #ifndef WRAPSOCK_BENCH_END_H
 #define WRAPSOCK_BENCH_END_H
 
@@ -13,9 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-
 enum { BUFFER = 65536, COMMAND = 64 };
 
 /* What a client of serve.c sends first, and again when the answer is complete: read so much more, then write so much. */
@@ -26,8 +26,34 @@ struct command {
 
 struct end {
 	int fd;
-	SSL *ssl; /* NULL: plain */
+	void *tls; /* NULL: plain */
 };
+
+/* For all ends of the process, which are plain without it. What is wrong is said, and ends the process. (groups: OpenSSL's macro casts.) */
+void end_serves_tls(const char *certificate, const char *key, const char *suites, char *groups);
+void end_dials_tls(const char *ca, const char *suites, char *groups, bool resume);
+
+/* The handshake on a connected socket. false: the peer did not do it. session: of the connection before, in and out. */
+bool end_accepted(struct end *end);
+bool end_connected(struct end *end, void *session);
+bool end_resumed(const struct end *end);
+void *end_session(const struct end *end, void *session); /* to resume with; takes the one before */
+
+/* As read(2). A goodbye is 0, an end without one at most 0. */
+ssize_t end_read(const struct end *end, void *buf, size_t len);
+bool end_write_all(const struct end *end, const void *buf, size_t len);
+void end_close(struct end *end);
+
+/* What went wrong, with the library's words for it. */
+void end_explain(void);
+
+static inline void __attribute__((noreturn))
+die(const char *what)
+{
+	fprintf(stderr, "%s: %m\n", what);
+	end_explain();
+	exit(1);
+}
 
 static inline double
 now(void)
@@ -36,34 +62,6 @@ now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static inline void __attribute__((noreturn))
-die(const char *what)
-{
-	fprintf(stderr, "%s: %m\n", what);
-	ERR_print_errors_fp(stderr);
-	exit(1);
-}
-
-static inline ssize_t
-end_read(const struct end *end, void *buf, size_t len)
-{
-	return end->ssl ? SSL_read(end->ssl, buf, (int)len) : read(end->fd, buf, len);
-}
-
-static inline bool
-end_write_all(const struct end *end, const void *buf, size_t len)
-{
-	for (size_t done = 0; done < len;) {
-		ssize_t n = end->ssl ? SSL_write(end->ssl, (const char *)buf + done, (int)(len - done)) :
-				       write(end->fd, (const char *)buf + done, len - done);
-
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
-	return true;
 }
 
 /* Read and throw away, or write, len bytes by way of a buffer of BUFFER bytes. */
@@ -86,19 +84,7 @@ end_give(const struct end *end, const char *buf, unsigned long long len)
 	for (; len > BUFFER; len -= BUFFER)
 		if (!end_write_all(end, buf, BUFFER))
 			return false;
-	return end_write_all(end, buf, (size_t)len);
-}
-
-static inline void
-end_close(struct end *end)
-{
-	if (end->ssl) {
-		SSL_shutdown(end->ssl);
-		/* Without this a peer that left without its goodbye would cost us the session. */
-		SSL_set_shutdown(end->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-		SSL_free(end->ssl);
-	}
-	close(end->fd);
+	return len == 0 || end_write_all(end, buf, (size_t)len);
 }
 
 static inline void

@@ -1,10 +1,11 @@
 /*
  * load.c - the client of the scenarios that redis-benchmark and wrk do not have.
- * usage: load [-a CA] [-g GROUPS] [-r] [-n COUNT] [-q REQUEST] [-e ENDING] MODE PORT SECONDS
+ * usage: load [-a CA -s SUITES -g GROUPS] [-r] [-n COUNT] [-q REQUEST] [-e ENDING] MODE PORT SECONDS
  *
  *   dial      one connection, no data
  *   pingpong  messages of 64 bytes, one at a time         send, receive   rounds of 64 MiB in 64 KiB buffers
- *   connect   COUNT threads: a new connection, REQUEST, the answer up to the peer's end; with -r sessions are resumed
+ *   connect   COUNT threads: a new connection, REQUEST, the answer up to the peer's end (without REQUEST: of serve.c);
+ *             with -r sessions are resumed
  *   idle      COUNT connections that each had one answer; "started", a line of ours, "held", another line, the end
  *
  * With -a TLS and verification of the address, else plain. The answer must end with ENDING. Last comes one line of figures; times in
@@ -15,10 +16,9 @@
 
 #include "end.h"
 
-enum { MESSAGE = 64, ROUND = 64 << 20, THREADS = 64 };
+enum { MESSAGE = 64, SHORT = 16, ROUND = 64 << 20, THREADS = 64 };
 
 static struct {
-	SSL_CTX *ctx;
 	struct sockaddr_in to;
 	const char *request, *ending;
 	bool resume;
@@ -30,7 +30,7 @@ struct work {
 	unsigned long long operations, bytes, resumed;
 	float *times; /* of each operation */
 	size_t times_room;
-	SSL_SESSION *session;
+	void *session;
 	char buf[BUFFER];
 };
 
@@ -53,29 +53,15 @@ done(struct work *work, double began, unsigned long long bytes)
 	work->bytes += bytes;
 }
 
-static void
-set_up(const char *ca, const char *groups)
-{
-	with.ctx = SSL_CTX_new(TLS_client_method());
-	if (!with.ctx || SSL_CTX_load_verify_locations(with.ctx, ca, NULL) != 1 ||
-	    (groups && SSL_CTX_set1_groups_list(with.ctx, groups) != 1))
-		die("TLS context");
-	SSL_CTX_set_verify(with.ctx, SSL_VERIFY_PEER, NULL);
-}
-
 static struct end
-dial(SSL_SESSION *session)
+dial(void *session)
 {
 	struct end end = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 
 	if (end.fd < 0 || connect(end.fd, (struct sockaddr *)&with.to, sizeof(with.to)) != 0)
 		die("connect");
 	end_no_delay(end.fd);
-	if (!with.ctx)
-		return end;
-	end.ssl = SSL_new(with.ctx);
-	if (!end.ssl || SSL_set_fd(end.ssl, end.fd) != 1 || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(end.ssl), "127.0.0.1") != 1 ||
-	    (session && SSL_set_session(end.ssl, session) != 1) || SSL_connect(end.ssl) != 1)
+	if (!end_connected(&end, session))
 		die("TLS handshake");
 	return end;
 }
@@ -103,6 +89,17 @@ ask(struct work *work, const struct end *end, bool to_the_end)
 	return got;
 }
 
+/* The same of serve.c. */
+static size_t
+answered(struct work *work, const struct end *end)
+{
+	struct command command = {.down = SHORT};
+
+	if (!end_write_all(end, &command, sizeof(command)) || !end_take(end, work->buf, SHORT))
+		die("answer");
+	return SHORT;
+}
+
 static void *
 connects(void *arg)
 {
@@ -111,20 +108,27 @@ connects(void *arg)
 	while (now() < with.until) {
 		double began = now();
 		struct end end = dial(work->session);
-		size_t got = ask(work, &end, true);
+		size_t got = with.request ? ask(work, &end, true) : answered(work, &end);
 
-		if (end.ssl) {
-			work->resumed += SSL_session_reused(end.ssl) != 0;
-			if (with.resume) {
-				SSL_SESSION_free(work->session);
-				work->session = SSL_get1_session(end.ssl);
-			}
-		}
+		work->resumed += end_resumed(&end);
+		if (with.resume)
+			work->session = end_session(&end, work->session);
 		end_close(&end);
-		ERR_clear_error();
 		done(work, began, got);
 	}
 	return NULL;
+}
+
+static void
+connect_all(struct work *works, size_t threads)
+{
+	pthread_t thread[THREADS];
+
+	for (size_t i = 0; i < threads; i++)
+		if (pthread_create(&thread[i], NULL, connects, &works[i]) != 0)
+			die("thread");
+	for (size_t i = 0; i < threads; i++)
+		pthread_join(thread[i], NULL);
 }
 
 static void
@@ -206,13 +210,15 @@ int
 main(int argc, char **argv)
 {
 	static struct work works[THREADS];
-	const char *ca = NULL, *groups = NULL, *mode;
+	const char *ca = NULL, *suites = NULL, *mode;
+	char *groups = NULL;
 	size_t count = 1, threads = 1;
 	int option;
 
-	while ((option = getopt(argc, argv, "a:g:rn:q:e:")) != -1)
+	while ((option = getopt(argc, argv, "a:s:g:rn:q:e:")) != -1)
 		switch (option) {
 		case 'a': ca = optarg; break;
+		case 's': suites = optarg; break;
 		case 'g': groups = optarg; break;
 		case 'r': with.resume = true; break;
 		case 'n': count = strtoul(optarg, NULL, 10); break;
@@ -220,14 +226,14 @@ main(int argc, char **argv)
 		case 'e': with.ending = optarg; break;
 		default: return 2;
 		}
-	if (argc - optind != 3 || count < 1)
+	if (argc - optind != 3 || count < 1 || !ca != !suites || !ca != !groups || !with.request != !with.ending)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
 	mode = argv[optind];
 	with.to = local_address(argv[optind + 1]);
 	with.until = now() + strtod(argv[optind + 2], NULL);
 	if (ca)
-		set_up(ca, groups);
+		end_dials_tls(ca, suites, groups, with.resume);
 	if (strcmp(mode, "dial") == 0) {
 		double began = now();
 		struct end end = dial(NULL);
@@ -240,19 +246,11 @@ main(int argc, char **argv)
 		stream(&works[0], ROUND, MESSAGE);
 	} else if (strcmp(mode, "receive") == 0) {
 		stream(&works[0], 0, ROUND);
-	} else if (!with.request || !with.ending) {
-		return 2;
-	} else if (strcmp(mode, "idle") == 0) {
+	} else if (strcmp(mode, "idle") == 0 && with.request) {
 		idle(&works[0], count);
 	} else if (strcmp(mode, "connect") == 0) {
-		pthread_t thread[THREADS];
-
 		threads = count < THREADS ? count : THREADS;
-		for (size_t i = 0; i < threads; i++)
-			if (pthread_create(&thread[i], NULL, connects, &works[i]) != 0)
-				die("thread");
-		for (size_t i = 0; i < threads; i++)
-			pthread_join(thread[i], NULL);
+		connect_all(works, threads);
 	} else {
 		return 2;
 	}

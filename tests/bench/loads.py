@@ -79,7 +79,7 @@ def wrk(setup, name, connections, seconds):
 
 
 def load_command(setup, mode, seconds, *options):
-    tls = ["-a", setup.bench.keys.ca, "-g", GROUP] if setup.kind.client == "native" else []
+    tls = ["-a", setup.bench.keys.ca, "-s", CIPHER, "-g", GROUP] if setup.kind.client == "native" else []
     return [setup.bench.program("load"), *tls, *options, mode, str(setup.port), str(seconds)]
 
 

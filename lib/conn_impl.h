@@ -17,7 +17,7 @@
 #define RECORD_PLAIN 16384		/* RFC 8446, 5.1: the most plaintext of one record */
 #define RECORD_CIPHER (RECORD_PLAIN + 2048)	/* RFC 5246, 6.2.3; TLS 1.3 allows 256 only */
 #define RECORD_OVERHEAD_MIN 17		/* TLS 1.3: tag and content type; no suite that we speak has less */
-#define BATCH_RECORDS 32		/* most records encrypted for one send */
+#define BATCH_RECORDS 4		/* most records encrypted for one send: they fit into a borrowed buffer, and into the cache */
 
 enum { READING, WRITING };
 

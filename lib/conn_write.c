@@ -38,6 +38,35 @@ account(struct conn *c)
 	memmove(c->records, c->records + whole, c->nrecords * sizeof *c->records);
 }
 
+static void
+give_back(struct engine_wire *w)
+{
+	if (w->out_cap == POOL_SIZE)
+		pool_put(w->out);
+	else
+		free(w->out);		/* grown by the engine, or what was kept of one */
+	w->out = NULL;
+	w->out_len = w->out_cap = 0;
+}
+
+/* The kernel may take its time: what waits for it keeps no more memory than it needs. */
+static void
+keep_rest(struct conn *c)
+{
+	size_t n = c->wire.out_len - c->out_off;
+	uint8_t *rest = n < c->wire.out_cap / 2 ? malloc(n) : NULL;
+
+	if (!rest)
+		return;
+	memcpy(rest, c->wire.out + c->out_off, n);
+	give_back(&c->wire);
+	c->wire.out = rest;
+	c->wire.out_len = c->wire.out_cap = n;
+	for (size_t i = 0; i < c->nrecords; i++)
+		c->records[i].end -= (uint32_t)c->out_off;
+	c->out_off = 0;
+}
+
 int
 conn_flush(struct conn *c, int fd)
 {
@@ -49,6 +78,7 @@ conn_flush(struct conn *c, int fd)
 		if (n == -EAGAIN) {
 			c->pressured = true;
 			account(c);
+			keep_rest(c);
 			return -EAGAIN;
 		}
 		if (n < 0)
@@ -56,9 +86,8 @@ conn_flush(struct conn *c, int fd)
 		c->out_off += (size_t)n;
 	}
 	account(c);
-	free(c->wire.out);
-	c->wire.out = NULL;
-	c->wire.out_len = c->wire.out_cap = c->out_off = 0;
+	c->out_off = 0;
+	give_back(&c->wire);
 	return 0;
 }
 
@@ -153,6 +182,8 @@ encrypt(struct conn *c, int fd, struct cursor at, size_t len)
 	uint8_t *scratch = pool_get();
 	int r = scratch ? 0 : conn_fail(c, fd, ENOMEM, "no memory to write");
 
+	if (!c->wire.out && (c->wire.out = pool_get()))
+		c->wire.out_cap = POOL_SIZE;
 	while (len && r == 0) {
 		size_t n = len < RECORD_PLAIN ? len : RECORD_PLAIN;
 		const uint8_t *p = piece(&at, &n, scratch);

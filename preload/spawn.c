@@ -4,6 +4,7 @@
  * On the kernel's side every wrapped descriptor is close-on-exec, so nothing can leak; here the program is told, and
  * refused where closing would silently change what the new image talks to.
  */
+#include "actions.h"
 #include "process.h"
 
 #include "decide.h"
@@ -312,7 +313,7 @@ static int
 spawn(const struct spawn *p, pid_t *pid, char *const envp[], bool search)
 {
 	const char *known = search && !strchr(p->path, '/') ? NULL : p->path;
-	int error = follow_permits(AT_FDCWD, known, p->actions != NULL);
+	int error = actions_permit(p->actions) ? follow_permits(AT_FDCWD, known, p->actions != NULL) : EACCES;
 	size_t size = error ? 0 : follow_size(envp);
 	void *room;
 
@@ -345,24 +346,4 @@ posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *act
 	struct spawn p = { real.posix_spawnp, file, actions, attr, argv };
 
 	return spawn(&p, pid, envp, true);
-}
-
-/* The child's dup2 happens inside libc and would clear close-on-exec: the wire itself would be the new program's. */
-static int
-refuse_dup2(posix_spawn_file_actions_t *actions, int fd, int as)
-{
-	HOLD s = fdtab_hold_wrapped(fd);
-
-	if (!s)
-		return real.posix_spawn_file_actions_adddup2(actions, fd, as);
-	log_line(LOG_LEVEL_WARN, "handing wrapped descriptor %d to a new program as %d is refused: it needs route = relay", fd, as);
-	return EACCES;
-}
-
-EXPORT int
-posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int as)
-{
-	if (!fdtab_ours(fd))
-		return real.posix_spawn_file_actions_adddup2(actions, fd, as);
-	return refuse_dup2(actions, fd, as);
 }

@@ -33,6 +33,25 @@ nothing passed: EAGAIN"
 }
 
 testSpawnedOntoStandardOutput() { refused spawn 1 "posix_spawn: EACCES"; }
+
+testSpawnActionsRecordedBefore() {
+    for kind in tls12 tls13; do
+        run timeout 20 $wrapped "$PROBES/spawned" "$(port $kind echo)" "$tmp/spawned-$kind"
+        assertEquals "over $kind" "dup2: EACCES
+dup2 twice: EACCES
+dup2 onto itself: EACCES
+open, dup2: ok
+open, closefrom: ok
+recorded when connected: EACCES
+echo: after
+end: 0" "$out"
+        assertEquals "lines in the log: $err" 4 "$(printf '%s' "$err" | grep -c '^wrapsock: .*EACCES.*route = relay')"
+        assertEquals "in clear
+in clear" "$(cat "$tmp/spawned-$kind")"
+    done
+    clean_wires
+}
+
 testIoUring() { refused uring 0 "io_uring_setup: ENOSYS"; }
 testFastOpen() { refused fastopen 0 "TCP_FASTOPEN_CONNECT: ENOPROTOOPT"; }
 testSystemCallsByNumber() { same echo escapes syscall && clean_wires; }

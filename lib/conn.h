@@ -67,14 +67,14 @@ void conn_finish(struct conn *, int fd);
 
 enum conn_state conn_state(const struct conn *);
 int conn_error(const struct conn *);		/* errno value of the failure, 0 = none */
-int conn_take_error(struct conn *);		/* the same once, for SO_ERROR; 0 afterwards */
+int conn_take_error(struct conn *);		/* for SO_ERROR: 0 once it has been told, here or by a verb that failed with it */
 struct engine_info conn_info(const struct conn *);
 int conn_peer_der(struct conn *, enum engine_chain, size_t i, uint8_t **der, size_t *len);	/* engine_peer_der */
 bool conn_on_connect(const struct conn *);	/* do_handshake_on_connect of its config */
 
 /* Readiness. Pure: which wire events stand for these events of the program's interest; whether answers need conn_tells. */
 short conn_wants(const struct conn *, short events);
-bool conn_unsteady(const struct conn *);	/* handshaking, or a descriptor in blocking mode: conn_tells must be asked */
+bool conn_unsteady(const struct conn *);	/* handshaking, in blocking mode, or failed and not told yet: conn_tells must be asked */
 /* The wire answered revents to conn_wants(events): what the program is told. 0 = nothing yet, wait on. */
 short conn_tells(struct conn *, int fd, short events, short revents);
 int64_t conn_deadline(const struct conn *);	/* CLOCK_MONOTONIC milliseconds of the handshake's end, INT64_MAX = none */

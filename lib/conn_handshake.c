@@ -153,8 +153,13 @@ conn_handshake_locked(struct conn *c, int fd, bool wait, int64_t deadline)
 int
 conn_handshake(struct conn *c, int fd, bool wait)
 {
+	int r;
+
 	if (wait)
 		pthread_testcancel();
 	CONN_LOCKED(c);
-	return conn_handshake_locked(c, fd, wait, INT64_MAX);
+	r = conn_handshake_locked(c, fd, wait, INT64_MAX);
+	if (wait && r < 0 && c->error)
+		c->error_taken = true;
+	return r;
 }

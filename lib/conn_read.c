@@ -557,5 +557,7 @@ conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		r = read_locked(c, fd, iov, iovcnt, total, flags);
 	if (r >= 0 && total)
 		c->fresh = false;
+	if (r < 0 && c->error)
+		c->error_taken = true;
 	return r;
 }

@@ -15,9 +15,18 @@ conn_wants(const struct conn *c, short events)
 	return events;
 }
 
+/* The kernel says POLLERR until the error has been asked for; it does not know of ours. */
+static bool
+untold(const struct conn *c)
+{
+	return c->error && !c->error_taken;
+}
+
 bool
 conn_unsteady(const struct conn *c)
 {
+	if (c->state == CONN_DEAD)
+		return untold(c);
 	return c->state <= CONN_HANDSHAKING || ((c->blocking || c->fresh) && c->state == CONN_OPEN);
 }
 
@@ -49,9 +58,9 @@ conn_tells(struct conn *c, int fd, short events, short revents)
 		revents = 0;
 		if (c->state > CONN_HANDSHAKING && conn_the_host->poll(&p, 1, 0) > 0)
 			revents = p.revents;
-		if (c->error && !c->error_taken)
-			revents |= POLLERR;	/* as the kernel has it until SO_ERROR is asked */
 	}
+	if (revents && untold(c))
+		revents |= POLLERR;
 	if (c->state == CONN_OPEN && (c->blocking || c->fresh))
 		answer = confirm_readable(c, fd, revents);
 	else if (c->state > CONN_HANDSHAKING)

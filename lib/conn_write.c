@@ -405,6 +405,8 @@ conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 	r = conn_handshake_locked(w.conn, fd, wait, conn_later(c->sndtimeo));
 	if (r == 0 && total)
 		r = write_locked(c, fd, iov, iovcnt, total, wait);
+	if (r < 0 && c->error)
+		c->error_taken = true;
 	w.returned = true;
 	return r;
 }

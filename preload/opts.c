@@ -138,11 +138,13 @@ give(void *value, socklen_t *len, int number)
 static int
 pending_error(struct sock *s, int fd)
 {
-	if (core->conn_state(s->conn) <= CONN_HANDSHAKING) {
+	int error;
+
+	if (core->conn_state(s->conn) <= CONN_HANDSHAKING)
 		core->conn_handshake(s->conn, fd, false);
-		sock_after(s);
-	}
-	return core->conn_take_error(s->conn);
+	error = core->conn_take_error(s->conn);
+	sock_after(s);
+	return error;
 }
 
 EXPORT int

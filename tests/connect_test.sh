@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
-oneTimeSetUp() { start_peers echo; }
+oneTimeSetUp() { start_peers echo greet; }
 
 testNonblocking() {
     for how in poll select epoll early again spin; do same echo connect_nonblocking "$how"; done
@@ -16,6 +16,21 @@ testRefused() {
     same echo connect_nonblocking poll "$closed"
     same echo dial_refused "$closed"
     clean_wires
+}
+
+# Readiness of a connect that fails: TCP's failure is the same over TLS, and TLS's failure looks like TCP's.
+testReadinessOfAFailure() {
+    closed=$(free_port)
+    for how in poll select epoll early edge recv; do
+        begin_case "$how"
+        run timeout -k 1 20 "$PROBES/failed_wait" "$closed" $how
+        plain=$out
+        run timeout -k 1 20 $wrapped "$PROBES/failed_wait" "$closed" $how
+        assertEquals "refused, $how" "$plain" "$out"
+        run timeout -k 1 20 $wrapped "$PROBES/failed_wait" "$(port plain greet)" $how
+        assertEquals "no TLS, $how" "$(printf '%s\n' "$plain" | sed s/ECONNREFUSED/EPROTO/)" "$out"
+        end_case
+    done
 }
 
 testRefusedThenAccepted() {

@@ -161,8 +161,8 @@ getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restric
 		return name == TCP_NODELAY ? give(value, len, s->nodelay) : real.getsockopt(fd, level, name, value, len);
 	if (name == SO_RCVLOWAT)
 		return give(value, len, core->conn_lowat(s->conn));
-	if (name == SO_ERROR && (error = pending_error(s, fd)))
-		return give(value, len, error);
+	if (name == SO_ERROR && ((error = pending_error(s, fd)) || core->conn_state(s->conn) == CONN_DEAD))
+		return give(value, len, error);		/* what becomes of a dead one's wire is no news */
 	return real.getsockopt(fd, level, name, value, len);
 }
 

@@ -28,7 +28,8 @@ testReadinessOfAFailure() {
         run timeout -k 1 20 $wrapped "$PROBES/failed_wait" "$closed" $how
         assertEquals "refused, $how" "$plain" "$out"
         run timeout -k 1 20 $wrapped "$PROBES/failed_wait" "$(port plain greet)" $how
-        assertEquals "no TLS, $how" "$(printf '%s\n' "$plain" | sed s/ECONNREFUSED/EPROTO/)" "$out"
+        # what is asked behind it depends on whether the peer has answered our end with a reset
+        assertEquals "no TLS, $how" "$(printf '%s\n' "$plain" | sed '/^asked/d; s/ECONNREFUSED/EPROTO/')" "$(printf '%s\n' "$out" | sed /^asked/d)"
         end_case
     done
 }

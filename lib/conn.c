@@ -142,7 +142,11 @@ start_engine(struct conn *c, const char *name)
 	if (choose_name(c, name) < 0)
 		return false;
 	c->tls = engine_new(c->config, c->name, &c->wire);
-	return c->tls != NULL;
+	if (!c->tls)
+		return false;
+	if (c->name && strrchr(c->peer, ':'))
+		engine_resume(c->tls, c->name, strrchr(c->peer, ':'));
+	return true;
 }
 
 struct conn *

@@ -94,6 +94,11 @@ bool engine_rand_bytes(void *buf, size_t len);
  * SAN and not sent); NULL = no name. wire must stay where it is.  NULL = out of memory.
  */
 struct engine *engine_new(const struct config *, const char *name, struct engine_wire *wire);
+/*
+ * Before a client's handshake: resume a session of an earlier connection of this config to the same name and service (a port, or ""), if one is
+ * kept, and keep this connection's for those to come.  Nothing on servers, and where options say OP_NO_TICKET.
+ */
+void engine_resume(struct engine *, const char *name, const char *service);
 void engine_free(struct engine *);	/* frees without a word to the peer, wipes secrets; NULL is allowed */
 
 enum engine_result engine_handshake(struct engine *);	/* drive it; DONE when finished; a failure leaves the alert in wire->out */

@@ -227,6 +227,7 @@ engine_free(struct engine *e)
 	}
 	free(e->tickets);
 	free(e->alpn);
+	free(e->peer);
 	explicit_bzero(e, sizeof(*e));
 	free(e);
 }
@@ -308,6 +309,7 @@ finished(struct engine *e)
 		memcpy(e->alpn, alpn, len);
 	}
 	e->done = true;
+	engine_session_made(e);
 	if (e->config->role == CONFIG_SERVER && SSL_version(e->ssl) == TLS1_3_VERSION)
 		return make_tickets(e, SSL_session_reused(e->ssl) && ctx->tickets > 1 ? 1 : ctx->tickets);
 	return ENGINE_DONE;

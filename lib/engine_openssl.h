@@ -29,6 +29,7 @@ struct engine_ctx {
 	size_t npins;
 	struct engine_identity *allowed;
 	size_t nallowed;
+	struct engine_sessions *sessions;	/* a client's; NULL = none are kept */
 };
 
 /* TLS 1.3: the traffic secret of one direction, and the number of its next record in any version. */
@@ -62,6 +63,7 @@ struct engine {
 	const char *demand;		/* the key whose value nothing in the chain met; NULL = none */
 	long verify_code;
 	char *alpn;			/* agreed on, NULL = none */
+	char *peer;			/* whose sessions it keeps and resumes; NULL = it does neither */
 	char error[256], reason[96];
 	const char *hint;
 };
@@ -118,6 +120,11 @@ enum { ENGINE_TIME_TEXT = 24 };
 void engine_text_escaped(char *buf, size_t size, const char *, size_t len);
 void engine_text_name(char *buf, size_t size, const X509_NAME *);
 void engine_text_time(char out[static ENGINE_TIME_TEXT], const ASN1_TIME *);
+
+/* engine_openssl_session.c */
+bool engine_sessions_start(struct engine_ctx *);	/* false = out of memory */
+void engine_sessions_free(struct engine_sessions *);	/* NULL is allowed */
+void engine_session_made(struct engine *);	/* the handshake is done and the peer accepted */
 
 /* engine_openssl_failure.c */
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */

@@ -368,6 +368,8 @@ fill(struct engine_ctx *ctx, const struct config *c, struct engine_report *r)
 	engine_set_verify(ctx->ssl, c);
 	if (set_alpn(ctx, c, r) < 0 || run_commands(ctx->ssl, c, r) < 0 || check_strength(ctx->ssl, c, r) < 0)
 		return -1;
+	if (c->role == CONFIG_CLIENT && !(SSL_CTX_get_options(ctx->ssl) & SSL_OP_NO_TICKET) && !engine_sessions_start(ctx))
+		return SAY(r, "out of memory");
 	/* None at the handshake's end: they go with the first data (issue_tickets). */
 	ctx->tickets = SSL_CTX_get_options(ctx->ssl) & SSL_OP_NO_TICKET ? 0 : SSL_CTX_get_num_tickets(ctx->ssl);
 	SSL_CTX_set_num_tickets(ctx->ssl, 0);
@@ -417,6 +419,7 @@ engine_ctx_free(void *arg)
 		return;
 	if (engine_alive()) {
 		engine_guard_enter(&g);
+		engine_sessions_free(ctx->sessions);
 		SSL_CTX_free(ctx->ssl);
 		engine_guard_leave(&g);
 	}

@@ -1,0 +1,21 @@
+/* again PORT COUNT: one request and its answer on each of COUNT connections, one after the other. */
+#include "probe.h"
+
+int
+main(int argc, char **argv)
+{
+	static const char request[] = "GET /none HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+	char answer[4096];
+
+	for (int i = argc > 2 ? atoi(argv[2]) : 1; i > 0; i--) {
+		int fd = dial(argv[1]);
+
+		must("write", write(fd, request, sizeof request - 1));
+		say("answered: %s", must("read", read(fd, answer, sizeof answer)) > 0 ? "yes" : "no");
+		shutdown(fd, SHUT_WR);
+		while (read(fd, answer, sizeof answer) > 0)
+			;
+		close(fd);
+	}
+	return 0;
+}

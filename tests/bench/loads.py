@@ -2,6 +2,7 @@
 import os
 import re
 import subprocess
+import time
 
 from machine import LOAD_CORE
 from process import Limit, Refused, bounded, memory
@@ -10,10 +11,14 @@ from tls import CIPHER, GROUP
 
 
 class Sample:
-    """Microseconds of CPU per operation on each side, and of latency."""
+    """Microseconds of CPU per operation on each side, and of latency; operations per second of the load's run."""
 
-    def __init__(self, operations, server, load, p50=None, p99=None, resumed=0):
-        self.operations, self.server, self.load, self.p50, self.p99, self.resumed = operations, server, load, p50, p99, resumed
+    def __init__(self, operations, server, load, p50=None, p99=None, resumed=0, rate=0):
+        self.operations, self.server, self.load, self.p50, self.p99, self.resumed, self.rate = operations, server, load, p50, p99, resumed, rate
+
+    def scaled(self, by):
+        """The same with operations that are so many times smaller."""
+        return Sample(self.operations * by, self.server / by, self.load / by, resumed=self.resumed, rate=self.rate * by)
 
 
 def wrapped_env(bench, **more):
@@ -27,19 +32,21 @@ def pin(core):
 
 def drive(setup, command, read, core=LOAD_CORE):
     """Run a load to its end. READ makes (operations, p50, p99, resumed) of its output."""
-    before = setup.cpu()
+    before, began = setup.cpu(), time.monotonic()
     env = wrapped_env(setup.bench) if setup.kind.client == "wrapped" else None
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, preexec_fn=pin(core))
     with Limit(child, 60 + 20 * setup.bench.seconds), child.stdout:
         out = child.stdout.read().decode(errors="replace").replace("\r", "\n")
         _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
+    took = time.monotonic() - began
     setup.alive()
     used = setup.cpu() - before
     operations, p50, p99, resumed = read(out) or (0, 0, 0, 0)
     if child.returncode or not operations:
         raise Refused(f"{setup.name}: no operation completed, or not all: {os.path.basename(command[0])}, status {child.returncode}: {out[-300:].strip()}")
-    return Sample(operations, used / operations * 1e6, (usage.ru_utime + usage.ru_stime) / operations * 1e6, p50, p99, resumed)
+    return Sample(operations, used / operations * 1e6, (usage.ru_utime + usage.ru_stime) / operations * 1e6, p50, p99, resumed,
+                  operations / took)
 
 
 def redis_benchmark(setup, test, size, pipeline, seconds):
@@ -119,7 +126,7 @@ def idle(setup, count):
     command = load_command(setup, "idle", 0, "-n", str(count), "-q", setup.server.request, "-e", setup.server.ending)
     env = wrapped_env(setup.bench) if setup.kind.client == "wrapped" else None
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
-                          preexec_fn=pin(LOAD_CORE)) as child, Limit(child, 300):
+                          preexec_fn=pin(LOAD_CORE)) as child, Limit(child, 60 + count / 10):
         def until(expected):
             said = child.stdout.readline().strip()
             if said != expected:

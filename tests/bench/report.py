@@ -23,6 +23,7 @@ class Cell:
         self.p50, self.p99 = (statistics.median(values) if None not in values else None
                               for values in ([sample.p50 for sample in samples], [sample.p99 for sample in samples]))
         self.spread = max(sample.server for sample in samples) / self.server - 1 if self.server > 0 else 0
+        self.rate = statistics.median(sample.rate for sample in samples)
         p50s = [sample.p50 for sample in samples]
         self.spread50 = (max(p50s) - min(p50s)) / self.p50 if self.p50 else None
         self.resumed = sum(sample.resumed for sample in samples) / sum(sample.operations for sample in samples)
@@ -31,7 +32,7 @@ class Cell:
 def number(value):
     if value is None:
         return "-"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}" if abs(value) < 1e6 else f"{value / 1e3:.0f}k"
 
 
 def times(value, native):
@@ -42,13 +43,13 @@ def percent(value):
     return "-" if value is None else f"{value * 100:.0f} %"
 
 
-HEAD = ("server", "x native", "client", "x native", "both", "x native", "spread", "p50 us", "x native", "p99 us", "spread")
+HEAD = ("server", "x native", "client", "x native", "both", "x native", "spread", "per s", "p50 us", "x native", "p99 us", "spread")
 
 
 def block_lines(scenario, block):
     """The table of one scenario; the first column says which end is not the program as it is."""
-    timed = any(cell.p50 for cell in block.values())
-    head = HEAD if timed else HEAD[:7]
+    timed, rated = any(cell.p50 for cell in block.values()), any(cell.rate for cell in block.values())
+    head = HEAD if timed else HEAD[:8] if rated else HEAD[:7]
     native = block.get("native")
     yield f"{scenario.name}  ({scenario.unit})"
     yield f"  {'':<16}" + "".join(f"{x:>10}" for x in head)
@@ -56,6 +57,8 @@ def block_lines(scenario, block):
         both = cell.server + cell.load
         row = [number(cell.server), times(cell.server, native and native.server), number(cell.load), times(cell.load, native and native.load),
                number(both), times(both, native and native.server + native.load), percent(cell.spread)]
+        if rated:
+            row.append(number(cell.rate))
         if timed:
             row += [number(cell.p50), times(cell.p50, native and native.p50), number(cell.p99), percent(cell.spread50)]
         remark = f"   {percent(cell.resumed)} resumed" if cell.resumed else ""
@@ -126,7 +129,9 @@ def plot(folder, name, title, figure, blocks):
               "set arrow 1 from graph 0, first 1 to graph 1, first 1 nohead lw 1.5 front\n"
               "plot " + ", ".join(f"'{data}' using {i}:xtic(1) title columnheader({i}) lc rgb '{COLOURS[kind]}'"
                                   for i, kind in enumerate(kinds, 2)) + "\n")
-    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+    run = subprocess.run(["gnuplot"], input=script, text=True, stderr=subprocess.PIPE)
+    if run.returncode:
+        raise RuntimeError(f"gnuplot: {run.stderr}")
     os.remove(data)
     return True
 

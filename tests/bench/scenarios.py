@@ -29,10 +29,7 @@ def nginx(file, words, connections):
 
 
 def bulk(mode, words):
-    def measure(setup, seconds):
-        sample = loads.load(setup, mode, seconds)
-        return loads.Sample(sample.operations * 64, sample.server / 64, sample.load / 64)
-    return Scenario("bulk", f"bulk, server {words}", Stream(), "us/MiB", measure)
+    return Scenario("bulk", f"bulk, server {words}", Stream(), "us/MiB", lambda setup, seconds: loads.load(setup, mode, seconds).scaled(64))
 
 
 SCENARIOS = [

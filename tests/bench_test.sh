@@ -1,6 +1,6 @@
 #!/bin/sh
 # The benchmark: every set-up starts, is seen to speak TLS and completes operations, and a run that went wrong gives no figures.
-# limit: 120
+# limit: 240
 . "$(dirname "$0")/lib.sh"
 
 # bench ARGUMENTS...: the shortest samples there are; stand-ins come first in the path.

@@ -105,7 +105,7 @@ connects(void *arg)
 {
 	struct work *work = arg;
 
-	while (now() < with.until) {
+	do { /* once at least: the machine may be busy */
 		double began = now();
 		struct end end = dial(work->session);
 		size_t got = with.request ? ask(work, &end, true) : answered(work, &end);
@@ -115,7 +115,7 @@ connects(void *arg)
 			work->session = end_session(&end, work->session);
 		end_close(&end);
 		done(work, began, got);
-	}
+	} while (now() < with.until);
 	return NULL;
 }
 
@@ -137,13 +137,13 @@ stream(struct work *work, unsigned long long up, unsigned long long down)
 	struct command command = {.up = up, .down = down};
 	struct end end = dial(NULL);
 
-	while (now() < with.until) {
+	do {
 		double began = now();
 
 		if (!end_write_all(&end, &command, sizeof(command)) || !end_give(&end, work->buf, up) || !end_take(&end, work->buf, down))
 			die("stream");
 		done(work, began, up + down);
-	}
+	} while (now() < with.until);
 	end_close(&end);
 }
 

@@ -92,6 +92,9 @@ test-flags = $(COMMON) $(FORTIFY) $(INCLUDES) -MF $@.d
 $(BUILD)/unit/%: ARGS = $(test-flags) -lssl -lcrypto
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/rooms.a Makefile
 	$(link)
+$(BUILD)/certs/%: ARGS = $(test-flags) -lssl -lcrypto
+$(BUILD)/certs/%: tests/certs/%.c $(BUILD)/rooms.a Makefile
+	$(link)
 $(BUILD)/probes/%: ARGS = $(test-flags)
 $(BUILD)/probes/%: tests/probes/%.c Makefile
 	$(link)
@@ -103,7 +106,7 @@ $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
 
-tested: $(programs) $(units) $(probes) $(benches)
+tested: $(programs) $(units) $(probes) $(benches) $(BUILD)/certs/judge
 fuzzers: $(fuzzers)
 staged:
 	$(Q)$(MAKE) --no-print-directory install PREFIX=$(prefix) DESTDIR= >/dev/null

@@ -60,6 +60,7 @@ struct engine {
 	X509 *refused;			/* the peer's certificate, when we refused it ... */
 	X509 *culprit;			/* ... and the one of its chain that is to blame */
 	int depth;			/* where that one stands in the chain, 0 = it is the peer's own */
+	bool malformed;			/* one of the peer's certificates cannot be read to its end */
 	const char *demand;		/* the key whose value nothing in the chain met; NULL = none */
 	long verify_code;
 	char *alpn;			/* agreed on, NULL = none */

@@ -194,6 +194,10 @@ fail_verify(struct engine *e)
 	w = WORDING(verify, e->verify_code);
 	snprintf(e->error, sizeof(e->error), "%s", w && w->text ? w->text : X509_verify_cert_error_string(e->verify_code));
 	e->hint = w ? w->hint : NULL;
+	if (e->malformed && e->hint && strcmp(e->hint, "ca_certs") == 0) {
+		snprintf(e->error, sizeof(e->error), "a certificate of the chain is malformed: an extension comes twice or cannot be read");
+		e->hint = NULL;
+	}
 	return ENGINE_VERIFY;
 }
 

@@ -130,6 +130,17 @@ engine_of(X509_STORE_CTX *sctx)
 	return ssl ? SSL_get_app_data(ssl) : NULL;
 }
 
+/* OpenSSL passes such a certificate over when it looks for an issuer, and calls the issuer missing. */
+static bool
+malformed(X509 *leaf, STACK_OF(X509) *others)
+{
+	uint32_t flags = X509_get_extension_flags(leaf);
+
+	for (int i = 0; i < sk_X509_num(others); i++)
+		flags |= X509_get_extension_flags(sk_X509_value(others, i));
+	return flags & EXFLAG_INVALID;
+}
+
 /* Changes no verdict: it keeps the certificates that are refused and to blame, for the log. */
 static int
 note_refusal(int ok, X509_STORE_CTX *sctx)
@@ -141,6 +152,7 @@ note_refusal(int ok, X509_STORE_CTX *sctx)
 		return ok;
 	e->refused = leaf;
 	e->depth = X509_STORE_CTX_get_error_depth(sctx);
+	e->malformed = malformed(leaf, X509_STORE_CTX_get0_untrusted(sctx));
 	if (culprit && X509_up_ref(culprit))
 		e->culprit = culprit;
 	return ok;

@@ -50,7 +50,7 @@ finished(struct conn *c)
 	return 0;
 }
 
-/* The engine's flight must be in the kernel before the peer can answer it. */
+/* The engine's flight must be in the kernel before the peer can answer it. Where it cannot be, the peer's last words may be there. */
 static int
 flush_flight(struct conn *c, int fd)
 {
@@ -68,6 +68,12 @@ peer_left(struct conn *c, int fd)
 	if (c->config->role == CONFIG_SERVER && !c->heard)
 		return conn_broke(c, fd, ECONNRESET);
 	return conn_fail(c, fd, ECONNRESET, "the peer closed the connection during the TLS handshake");
+}
+
+static int
+broken(struct conn *c, int fd, int error)
+{
+	return conn_fail(c, fd, error, "the connection broke during the TLS handshake");
 }
 
 struct step {
@@ -96,10 +102,10 @@ advance(struct conn *c, int fd)
 		if (result != ENGINE_DONE && result != ENGINE_WANT_READ)
 			return conn_fail_tls(c, fd, result);
 		r = flush_flight(c, fd);
-		if (r < 0)
+		if (r == -EAGAIN)
 			return r;
 		if (result == ENGINE_DONE)
-			return finished(c);
+			return r < 0 ? broken(c, fd, -r) : finished(c);
 		c->want = POLLIN;
 		r = conn_fill(c, fd, 0);
 		if (r == 0)
@@ -107,7 +113,7 @@ advance(struct conn *c, int fd)
 		if (r == -EPIPE)
 			return peer_left(c, fd);
 		if (r < 0)
-			return r == -EAGAIN ? r : conn_fail(c, fd, -r, "the connection broke during the TLS handshake");
+			return r == -EAGAIN ? r : broken(c, fd, -r);
 		c->heard = true;
 	}
 }

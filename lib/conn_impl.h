@@ -112,7 +112,7 @@ int conn_ahead(struct conn *, int fd);	/* decrypt what has arrived into held; th
 size_t conn_ready_bytes(const struct conn *);
 
 /* conn_write.c: lock held */
-int conn_flush(struct conn *, int fd);	/* 0 = nothing is owed any more, -EAGAIN, or the failure */
+int conn_flush(struct conn *, int fd);	/* 0 = nothing is owed any more, -EAGAIN, or what the kernel says: the connection is not failed yet */
 int conn_notify(struct conn *, int fd);	/* close_notify behind all data: as conn_flush */
 void conn_note_record(struct conn *, size_t plain);
 

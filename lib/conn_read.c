@@ -199,7 +199,7 @@ decrypt(struct conn *c, int fd, void *buf, size_t len, size_t *n)
 			c->wire.out_len = before;
 		} else {
 			conn_note_record(c, 0);
-			conn_flush(c, fd);
+			conn_flush(c, fd);	/* if that fails, what has arrived comes first; the next write meets it again */
 		}
 	}
 	return c->error ? ENGINE_CLOSED : r;

@@ -82,7 +82,7 @@ conn_flush(struct conn *c, int fd)
 			return -EAGAIN;
 		}
 		if (n < 0)
-			return n == -EPIPE ? -EPIPE : conn_broke(c, fd, (int)-n);
+			return (int)n;
 		c->out_off += (size_t)n;
 	}
 	account(c);
@@ -103,6 +103,17 @@ conn_notify(struct conn *c, int fd)
 		r = conn_flush(c, fd);
 	}
 	return r;
+}
+
+/* The kernel takes no more. A peer that refuses us says why in an alert, which its reset has overtaken: it is in the kernel still. */
+static int
+lost(struct conn *c, int fd, int error)
+{
+	if (!c->eof && !c->error && share_take(&c->share, READING))
+		conn_ahead(c, fd);
+	if (c->error)
+		return -c->error;
+	return error == EPIPE ? -EPIPE : conn_broke(c, fd, error);
 }
 
 /* A cursor over the caller's vectors. */
@@ -333,6 +344,8 @@ write_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t
 		done += n;
 		if (r == 0)
 			continue;
+		if (r != -EAGAIN)
+			r = lost(c, fd, -r);
 		if (r != -EAGAIN || !wait)
 			break;
 		r = conn_wait(c, fd, POLLOUT, deadline);

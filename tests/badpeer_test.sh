@@ -16,6 +16,7 @@ wrongpurpose tls13:echo:client
 chain tls12:echo:chain
 mutual12 mtls12:echo
 mutual13 mtls13:echo
+abrupt13 mtls13:abrupt
 old tls12:echo
 weak weak12:echo
 plainecho plain:echo
@@ -121,6 +122,15 @@ send: 13
 recv: EPROTO" "$out"
         only_line EPROTO
     done
+    # ... or the first write that meets the peer's reset. The recorder would pass on no reset.
+    # shellcheck disable=SC2086,SC2154
+    run timeout 20 $wrapped "$PROBES/reset_write" "$far_abrupt13"
+    assertEquals "reset: yes
+write: EPROTO
+write: EPROTO
+read: EPROTO" "$out"
+    only_line EPROTO
+    assertContains "$err" "cure: certfile"
     client_policy "certfile = @CERTS@/client.pem" "keyfile = @CERTS@/client.key"
     works mutual12
     works mutual13

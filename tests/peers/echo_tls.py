@@ -8,9 +8,11 @@ BEHAVIOUR   echo    what comes goes back; the end is answered with the end; a li
             greet   a line first, then echo
             mute    neither reads nor writes behind the handshake
             cut     echoes one message, then breaks the connection without close_notify
+            abrupt  as echo, but a client that it refuses is reset with its first data unread, behind the alert
             silent  takes the connection and says nothing, not even TLS
             garbage sends bytes that are no TLS
 """
+import select
 import socket
 import ssl
 import sys
@@ -78,7 +80,7 @@ def cut(conn):
     socket.socket(fileno=conn.detach()).close()
 
 
-BEHAVIOURS = {"echo": echo, "sink": sink, "greet": greet, "mute": mute, "cut": cut}
+BEHAVIOURS = {"echo": echo, "abrupt": echo, "sink": sink, "greet": greet, "mute": mute, "cut": cut}
 
 
 def end(conn):
@@ -90,11 +92,14 @@ def end(conn):
     conn.close()
 
 
-def shake(conn):
-    """A refusal is an alert that arrives: no reset overtakes it for bytes that we have not read."""
+def shake(conn, abrupt):
+    """A refusal is an alert that arrives: no reset overtakes it for bytes that we have not read, unless it is to."""
     try:
         conn.do_handshake()
     except OSError:
+        if abrupt:
+            select.select([conn], [], [], 5)
+            raise
         with socket.socket(fileno=conn.detach()) as raw:
             raw.settimeout(2)
             raw.shutdown(socket.SHUT_WR)
@@ -116,7 +121,7 @@ def serve(conn, context, behaviour):
             return
         if context:
             conn = context.wrap_socket(conn, server_side=True, do_handshake_on_connect=False)
-            shake(conn)
+            shake(conn, behaviour == "abrupt")
         BEHAVIOURS[behaviour](conn)
         if behaviour not in ("mute", "cut"):
             end(conn)

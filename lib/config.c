@@ -293,6 +293,8 @@ config_new(enum config_role role)
 	c->do_handshake_on_connect = client;
 	c->minimum_version = 0x0303;
 	c->handshake_timeout_ms = 30000;
+	c->security_level = c->tickets = -1;
+	c->verify_flags = engine_verify_defaults();
 	atomic_init(&c->refs, 1);
 	if (!client || (c->ca_certs = text_copy("system")))
 		return c;
@@ -338,9 +340,9 @@ check_insecure(const struct config *c, char *err, size_t errsize)
 {
 	if (c->insecure)
 		return 0;
-	if (c->role == CONFIG_CLIENT && c->cert_reqs == CONFIG_CERT_NONE)
+	if (c->role == CONFIG_CLIENT && c->cert_reqs == CONFIG_CERT_NONE && !c->unverified)
 		return say(err, errsize, "cert_reqs = none on a client needs insecure = yes");
-	if (c->role == CONFIG_CLIENT && !c->check_hostname)
+	if (c->role == CONFIG_CLIENT && !c->check_hostname && !c->unverified)
 		return say(err, errsize, "check_hostname = no on a client needs insecure = yes");
 	if (c->minimum_version != 0 && c->minimum_version < 0x0303)
 		return say(err, errsize, "minimum_version below TLSv1.2 needs insecure = yes");
@@ -375,7 +377,7 @@ check_whole(struct config *c, char *err, size_t errsize)
 		return -1;
 	if (c->maximum_version != 0 && c->maximum_version < c->minimum_version)
 		return say(err, errsize, "maximum_version is below minimum_version");
-	if (c->cert_reqs != CONFIG_CERT_NONE && !c->ca_certs && !c->capath)
+	if (c->cert_reqs != CONFIG_CERT_NONE && !c->ca_certs && !c->capath && !c->trust)
 		return say(err, errsize, "cert_reqs = %s needs ca_certs or capath", reqs[c->cert_reqs]);
 	if (c->keyfile && !c->certfile)
 		return say(err, errsize, "keyfile %s: needs certfile, which names its certificate", c->keyfile);
@@ -400,6 +402,35 @@ config_seal(struct config *c, char *err, size_t errsize, char *warn, size_t warn
 }
 
 struct config *
+config_copy(const struct config *from, enum config_role role)
+{
+	struct config *c = malloc(sizeof(*c));
+	bool whole = true;
+
+	if (!c)
+		return NULL;
+	*c = *from;
+	c->role = role;
+	c->engine = NULL;
+	c->place = NULL;
+	c->commands = NULL;
+	c->ncommands = 0;
+	atomic_init(&c->refs, 1);
+	engine_trust_ref(c->trust);
+	engine_credentials_ref(c->credentials);
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		char **at = (char **)(void *)((char *)c + keys[i].offset);
+
+		if (keys[i].type == KEY_STRING && *at && !(*at = text_copy(*at)))
+			whole = false;
+	}
+	if (whole)
+		return c;
+	config_free(c);
+	return NULL;
+}
+
+struct config *
 config_ref(struct config *c)
 {
 	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
@@ -412,6 +443,8 @@ config_free(struct config *c)
 	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	engine_ctx_free(c->engine);
+	engine_trust_free(c->trust);
+	engine_credentials_free(c->credentials);
 	for (size_t i = 0; i < COUNT(keys); i++)
 		if (keys[i].type == KEY_STRING)
 			free(*(char **)(void *)((char *)c + keys[i].offset));

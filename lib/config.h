@@ -48,6 +48,17 @@ struct config {
 	struct config_command *commands;
 	size_t ncommands;
 
+	/* The explicit API's own; config_new has the defaults of a policy rule. */
+	bool unverified;		/* permits cert_reqs = none / no name check on a client, and no more */
+	bool options_exact;		/* options are all that is on, not added to the defaults */
+	bool common_name;		/* a certificate without SAN is matched by its common name */
+	int security_level;		/* -1 = the engine's own choice */
+	int tickets;			/* TLS 1.3, of a server; -1 = the engine's own choice */
+	unsigned long verify_flags;	/* X509_V_FLAG_ bits */
+	int (*password)(char *buf, int size, void *arg);	/* outranks password_file; NULL = none */
+	void *password_arg;
+	void *trust, *credentials;	/* the engine's, counted: loaded before, instead of the files above; NULL = none */
+
 	const char *place;		/* "rule cache (/etc/wrapsock/policy.conf:4)", for log lines; owned */
 	_Atomic int refs;
 	void *engine;			/* the engine's context, made by config_seal */
@@ -69,6 +80,8 @@ int config_set_place(struct config *, const char *place);
  */
 int config_seal(struct config *, char *err, size_t errsize, char *warn, size_t warnsize);
 
+/* Unsealed, for that role, sharing trust and credentials. NULL = out of memory. */
+struct config *config_copy(const struct config *, enum config_role);
 struct config *config_ref(struct config *);
 void config_free(struct config *);	/* drops one reference; NULL is allowed */
 

@@ -188,6 +188,7 @@ conn_free(struct conn *c)
 	if (c->debt)
 		explicit_bzero(c->debt, c->debt_len);
 	free(c->debt);
+	free(c->why);
 	free(c->name);
 	share_free(&c->share);
 	pthread_cond_destroy(&c->sent);
@@ -256,6 +257,17 @@ place(const struct conn *c)
 	return c->config->place ? c->config->place : "connection";
 }
 
+/* For a caller who asks instead of reading the log. */
+static void
+remember(struct conn *c, const char *what, const char *why, const char *more)
+{
+	size_t size = strlen(what) + strlen(why) + strlen(more) + 1;
+
+	c->why = malloc(size);
+	if (c->why)
+		snprintf(c->why, size, "%s%s%s", what, why, more);
+}
+
 int
 conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
 {
@@ -267,6 +279,10 @@ conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
+	if (c->alone) {
+		remember(c, what, "", "");
+		return die(c, fd, error);
+	}
 	conn_say(CONN_LOG_WARN, "%s: %.300s: %s; after %lld ms; the program got %s", c->peer, place(c), what,
 		 (long long)(conn_now() - c->started), errmap_name(error));
 	return die(c, fd, error);
@@ -275,8 +291,25 @@ conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
 int
 conn_broke(struct conn *c, int fd, int error)
 {
-	if (!c->error)
+	if (!c->error && !c->alone)
 		conn_say(CONN_LOG_INFO, "%s: %s: the connection broke; the program got %s", c->peer, place(c), errmap_name(error));
+	return die(c, fd, error);
+}
+
+static int
+fail_alone(struct conn *c, int fd, enum engine_result result, int error)
+{
+	const char *why = engine_error(c->tls), *handshake = c->state == CONN_OPEN ? "" : "TLS handshake failed: ";
+	char subject[200] = "", names[200] = "", more[700] = "";
+	bool name = c->name && c->config->role == CONFIG_CLIENT;
+
+	if (result == ENGINE_VERIFY) {
+		engine_peer_names(c->tls, subject, sizeof subject, names, sizeof names);
+		snprintf(more, sizeof more, "%s%.200s%s%s%s%s", name ? "; expected name " : "", name ? c->name : "",
+			 *subject ? "; certificate of " : "", subject, *names ? " offers " : "", names);
+	}
+	c->result = result;
+	remember(c, handshake, why && *why ? why : "unknown failure", more);
 	return die(c, fd, error);
 }
 
@@ -292,6 +325,8 @@ conn_fail_tls(struct conn *c, int fd, enum engine_result result)
 
 	if (c->error)
 		return -c->error;
+	if (c->alone)
+		return fail_alone(c, fd, result, error);
 	snprintf(line, sizeof line, "%s: %s %.300s: %s: %s%s%.253s", c->peer, client ? "client" : "server", place(c),
 		 open ? "connection failed" : "TLS handshake failed", why ? why : "unknown failure",
 		 c->name && client ? "; expected name " : "", c->name && client ? c->name : "");
@@ -312,7 +347,8 @@ conn_claim(struct conn *c, int direction)
 	if (share_take(&c->share, direction))
 		return 0;
 	if (!c->error) {
-		conn_say(CONN_LOG_WARN,
+		if (!c->alone)
+			conn_say(CONN_LOG_WARN,
 			 "%s: %s: two processes %s the same connection, which only one can; the program got EIO; cure: route = relay",
 			 c->peer, c->config->place ? c->config->place : "connection", direction == READING ? "read from" : "write to");
 		c->error = EIO;		/* here only: the wire belongs to the other process */
@@ -367,6 +403,7 @@ conn_close(struct conn *c, int fd, bool last)
 		say_goodbye(c, fd);
 	if (last && c->waiters)
 		raw_shutdown(fd, SHUT_RDWR);	/* wakes them; each finds `closed` */
+	pthread_cond_broadcast(&c->sent);
 	conn_unlock(c);
 }
 
@@ -377,7 +414,7 @@ shut(struct conn *c, int fd, int how)
 
 	CONN_LOCKED(c);
 	if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKING)
-		r = conn_handshake_locked(c, fd, c->blocking, INT64_MAX);
+		r = conn_handshake_locked(c, fd, c->blocking, c->alone ? conn_later(c->rcvtimeo) : INT64_MAX);
 	if (c->error) {
 		return c->error == EIO ? -EIO : -ENOTCONN;	/* the wire is shut down already, as after a reset */
 	}

@@ -86,6 +86,28 @@ void conn_set_lowat(struct conn *, int bytes);			/* SO_RCVLOWAT */
 int conn_lowat(const struct conn *);
 
 /*
+ * A caller that knows what it holds, instead of a program that does not.  Called before anything else: nothing is logged, host->holds is not
+ * asked, waits go on after signals, conn_handshake ends with the timeout of receiving.  No byte behind the record that is being read is
+ * taken, and a clean end of stream leaves the wire open, so that conn_unwrap can make it plain again.
+ */
+void conn_stand_alone(struct conn *);
+struct conn_failure {
+	int error;			/* errno value, 0 = none */
+	enum engine_result result;	/* the engine's, or ENGINE_DONE: it was the network, or the caller */
+	bool cut;			/* the peer closed in the middle */
+	long verify;			/* X509_V_ERR_ number */
+	const char *text, *reason, *verify_text;	/* live as long as the connection; NULL = nothing to say */
+};
+struct conn_failure conn_failure(struct conn *);
+size_t conn_pending(struct conn *);	/* plaintext in memory */
+bool conn_ended(struct conn *, bool *cut);	/* the end of stream has been seen; was it without close_notify? */
+/*
+ * The closing handshake. 0 = the wire is plain and the connection dead without a word; -EBUSY: data of the peer's must be read first; -EAGAIN with
+ * conn_wants; -ECONNRESET: cut; -ENOTCONN: not open, or shut down already; or the failure.
+ */
+int conn_unwrap(struct conn *, int fd);
+
+/*
  * fork. Called in this order by the forking thread: prepare before, then child in the child. TLS state is owned per direction: after a fork a
  * direction belongs to the process that uses it next, the others get EIO.
  */

@@ -32,21 +32,28 @@ tcp_connected(struct conn *c, int fd)
 	return 0;
 }
 
-static int
-finished(struct conn *c)
+static void
+say_open(struct conn *c)
 {
 	struct engine_info i = engine_info(c->tls);
 	char subject[256] = "", names[300] = "";
 
-	c->deadline = INT64_MAX;
-	c->fresh = c->config->role == CONFIG_CLIENT;
-	c->state = CONN_OPEN;
 	engine_peer_names(c->tls, subject, sizeof subject, names, sizeof names);
 	conn_say(CONN_LOG_INFO, "%s: %s %s: %s, %s, peer %s%s%s%s, %s, %lld ms", c->peer,
 		 c->config->role == CONFIG_CLIENT ? "client" : "server", c->config->place ? c->config->place : "connection",
 		 i.version ? i.version : "?", i.cipher ? i.cipher : "?", i.peer_cert ? "" : "without certificate", names,
 		 i.peer_cert && !i.validated ? " (not verified)" : "", "", i.resumed ? "resumed" : "full handshake",
 		 (long long)(conn_now() - c->started));
+}
+
+static int
+finished(struct conn *c)
+{
+	c->deadline = INT64_MAX;
+	c->fresh = c->config->role == CONFIG_CLIENT;
+	c->state = CONN_OPEN;
+	if (!c->alone)
+		say_open(c);
 	return 0;
 }
 
@@ -65,7 +72,8 @@ flush_flight(struct conn *c, int fd)
 static int
 peer_left(struct conn *c, int fd)
 {
-	if (c->config->role == CONFIG_SERVER && !c->heard)
+	c->cut = true;
+	if (c->config->role == CONFIG_SERVER && !c->heard && !c->alone)
 		return conn_broke(c, fd, ECONNRESET);
 	return conn_fail(c, fd, ECONNRESET, "the peer closed the connection during the TLS handshake");
 }

@@ -44,6 +44,10 @@ struct conn {
 	_Atomic int64_t deadline, rcvtimeo, sndtimeo;
 	_Atomic int lowat;
 	_Atomic short want;		/* while handshaking: POLLIN or POLLOUT */
+	bool alone;			/* conn_stand_alone */
+	bool unwrapping;		/* `want` holds for an open connection, too */
+	enum engine_result result;	/* of the failure, if it was the engine's */
+	char *why;			/* the failure in a sentence, for a caller who asks; NULL = out of memory, or none */
 	int64_t started;
 	bool heard;			/* the peer has sent anything */
 	bool closed;			/* the last descriptor of this process went while somebody waited */
@@ -96,7 +100,7 @@ int conn_claim(struct conn *, int direction);
  * places where it can be. 1 = ready, 0 = deadline passed, or -EINTR, -EBADF.
  */
 int conn_wait(struct conn *, int fd, short events, int64_t deadline);
-void conn_wait_sent(struct conn *);	/* until `sent` is signalled */
+bool conn_wait_sent(struct conn *, int64_t deadline);	/* until `sent` is signalled; false = deadline passed */
 int64_t conn_later(int64_t timeout_ms);	/* 0 = never */
 
 /* conn_handshake.c: lock held. 0 or -EAGAIN with conn->want set, or the failure. */
@@ -110,6 +114,7 @@ int conn_in_end(struct conn *, int fd);	/* keep what is left of it; fails the co
 int conn_fill(struct conn *, int fd, size_t room);
 int conn_ahead(struct conn *, int fd);	/* decrypt what has arrived into held; the last byte stays in the kernel */
 size_t conn_ready_bytes(const struct conn *);
+void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the byte that kept the socket readable */
 
 /* conn_write.c: lock held */
 int conn_flush(struct conn *, int fd);	/* 0 = nothing is owed any more, -EAGAIN, or what the kernel says: the connection is not failed yet */

@@ -100,7 +100,7 @@ int
 conn_fill(struct conn *c, int fd, size_t room)
 {
 	struct engine_wire *w = &c->wire;
-	size_t have, size, rest;
+	size_t have, size, rest, spare;
 	int r;
 
 	compact(w);
@@ -108,8 +108,9 @@ conn_fill(struct conn *c, int fd, size_t room)
 	size = record_size(w);
 	if (room > 64 * 1024)
 		room = 64 * 1024;
+	spare = c->alone ? 0 : room;	/* for what comes behind this record: nothing where it may be plain */
 	if (!size)
-		return take(c, fd, room > have && room - have > RECORD_HEADER - have ? room - have : RECORD_HEADER - have, 0);
+		return take(c, fd, spare > have && spare - have > RECORD_HEADER - have ? spare - have : RECORD_HEADER - have, 0);
 	if (size > RECORD_HEADER + RECORD_CIPHER)
 		return take(c, fd, 1, 0);	/* no TLS: the engine says so */
 	if (size <= have)
@@ -118,7 +119,7 @@ conn_fill(struct conn *c, int fd, size_t room)
 	if (!room && c->state != CONN_OPEN)
 		return take(c, fd, rest, 0);
 	if (size - RECORD_HEADER - RECORD_OVERHEAD_MIN <= room)
-		return take(c, fd, room > have && room - have > rest ? room - have : rest, 0);
+		return take(c, fd, spare > have && spare - have > rest ? spare - have : rest, 0);
 	if (rest > 1)
 		return take(c, fd, rest - 1, 0);
 	r = take(c, fd, 1, MSG_PEEK);
@@ -132,9 +133,8 @@ conn_ready_bytes(const struct conn *c)
 	return c->held_len - c->held_off + engine_pending(c->tls);
 }
 
-/* The plaintext is drained: take the byte that kept the socket readable. */
-static void
-settle(struct conn *c, int fd)
+void
+conn_settle(struct conn *c, int fd)
 {
 	uint8_t byte;
 
@@ -149,7 +149,8 @@ end_of_stream(struct conn *c, int fd, bool clean)
 {
 	c->eof = true;
 	c->cut = !clean;
-	raw_shutdown(fd, SHUT_RD);	/* an edge for those who wait, and readable for ever */
+	if (!c->alone)
+		raw_shutdown(fd, SHUT_RD);	/* an edge for those who wait, and readable for ever */
 }
 
 /* An idle connection keeps no buffer. */
@@ -221,7 +222,7 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, 
 
 		*done += n;
 		if (n && *done < len)
-			settle(c, fd);
+			conn_settle(c, fd);
 		if (*done == len)
 			break;
 		if (c->eof || c->error)
@@ -233,7 +234,7 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, 
 		}
 		if (r == ENGINE_CLOSED)
 			break;
-		settle(c, fd);
+		conn_settle(c, fd);
 		if (at->full != 1)
 			break;
 		at->full = conn_fill(c, fd, len - *done + at->more);
@@ -250,7 +251,7 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, 
 		if (at->full < 0)
 			return conn_broke(c, fd, -at->full);	/* the kernel says it once: remember it behind what is delivered */
 	}
-	settle(c, fd);
+	conn_settle(c, fd);
 	return 0;
 }
 
@@ -356,7 +357,7 @@ take_rest(struct conn *c, int fd)
 
 	if (c->wire.in_len && hold(c, fd) == ENGINE_CLOSED)
 		return -EPIPE;
-	settle(c, fd);
+	conn_settle(c, fd);
 	if (r == -EPIPE)
 		end_of_stream(c, fd, false);
 	else if (r < 0 && r != -EAGAIN)
@@ -376,7 +377,7 @@ ahead(struct conn *c, int fd, size_t enough)
 		if (r < 0)
 			return r;
 		opened = 1;
-		settle(c, fd);
+		conn_settle(c, fd);
 	}
 	if (conn_ready_bytes(c) || c->eof || c->error)
 		return opened;

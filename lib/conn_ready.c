@@ -10,7 +10,7 @@
 short
 conn_wants(const struct conn *c, short events)
 {
-	if (c->state <= CONN_HANDSHAKING)
+	if (c->state <= CONN_HANDSHAKING || c->unwrapping)
 		return c->want;
 	return events;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <time.h>
 
 int64_t
 conn_later(int64_t timeout_ms)
@@ -53,14 +54,17 @@ resumed(struct pausing *p)
 	p->conn->cancel = p->cancel;
 }
 
-void
-conn_wait_sent(struct conn *c)
+bool
+conn_wait_sent(struct conn *c, int64_t deadline)
 {
 	__attribute__((cleanup(resumed))) struct pausing p = { c, c->cancel };
+	struct timespec end = { deadline / 1000, deadline % 1000 * 1000000 };
 
 	c->busy = 0;
 	pthread_setcancelstate(p.cancel, NULL);
-	pthread_cond_wait(&p.conn->sent, &p.conn->lock);
+	if (deadline == INT64_MAX)
+		return pthread_cond_wait(&p.conn->sent, &p.conn->lock) == 0;
+	return pthread_cond_clockwait(&p.conn->sent, &p.conn->lock, CLOCK_MONOTONIC, &end) == 0;
 }
 
 /*
@@ -90,11 +94,11 @@ conn_wait(struct conn *c, int fd, short events, int64_t deadline)
 	struct pollfd p = { .fd = fd, .events = events };
 
 	for (;;) {
-		int r = poll_until(c, &p, deadline);
+		int r = c->closed ? -EBADF : poll_until(c, &p, deadline);
 
-		if (c->closed || (r > 0 && p.revents & POLLNVAL) || (conn_the_host->holds && !conn_the_host->holds(fd, c)))
+		if (c->closed || (r > 0 && p.revents & POLLNVAL) || (!c->alone && conn_the_host->holds && !conn_the_host->holds(fd, c)))
 			return -EBADF;
-		if (r == -EINTR && restarts())
+		if (r == -EINTR && (c->alone || restarts()))
 			continue;
 		if (r == 0 && conn_now() < deadline)
 			continue;

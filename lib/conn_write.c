@@ -323,9 +323,8 @@ repay(struct conn *c, int fd, struct cursor at, size_t total, size_t *done)
 }
 
 static ssize_t
-write_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t total, bool wait)
+write_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t total, bool wait, int64_t deadline)
 {
-	int64_t deadline = conn_later(c->sndtimeo);
 	size_t done = 0;
 	int r = 0;
 
@@ -387,11 +386,11 @@ written(struct writing *w)
 
 /* One logical send at a time, or two threads' records would mix within one write. */
 static bool
-enter(struct conn *c, bool wait)
+enter(struct conn *c, bool wait, int64_t deadline)
 {
-	while (c->sending && wait)
-		conn_wait_sent(c);
-	if (c->sending)
+	while (c->sending && !c->closed && wait)
+		wait = conn_wait_sent(c, deadline);
+	if (c->sending || c->closed)
 		return false;
 	c->sending = true;
 	return true;
@@ -401,6 +400,7 @@ ssize_t
 conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags)
 {
 	bool wait = c->blocking && !(flags & MSG_DONTWAIT);
+	int64_t deadline = conn_later(c->sndtimeo);
 	size_t total = 0;
 	ssize_t r;
 
@@ -412,12 +412,12 @@ conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		return -EOPNOTSUPP;
 	pthread_testcancel();
 	CONN_LOCKED(c);
-	if (!enter(c, wait))
-		return -EAGAIN;
+	if (!enter(c, wait, deadline))
+		return c->closed ? -EBADF : -EAGAIN;
 	__attribute__((cleanup(written))) struct writing w = { c, false };
-	r = conn_handshake_locked(w.conn, fd, wait, conn_later(c->sndtimeo));
+	r = conn_handshake_locked(w.conn, fd, wait, deadline);
 	if (r == 0 && total)
-		r = write_locked(c, fd, iov, iovcnt, total, wait);
+		r = write_locked(c, fd, iov, iovcnt, total, wait, deadline);
 	if (r < 0 && c->error)
 		c->error_taken = true;
 	w.returned = true;

@@ -39,6 +39,7 @@ struct engine_wire {
 struct engine_info {			/* pointers live as long as the engine object */
 	const char *version;		/* "TLSv1.3"; NULL before the handshake is done */
 	const char *cipher;
+	const char *suite_version;	/* the protocol that defines the cipher */
 	int secret_bits;
 	const char *alpn;		/* NULL = none */
 	bool resumed;
@@ -73,6 +74,45 @@ struct engine;		/* one connection's TLS state */
 /* ctx: settings -> the library's context. err gets a sentence that names the file and the cause. warn: non-fatal remarks, "" if none. */
 void *engine_ctx_new(const struct config *, char *err, size_t errsize, char *warn, size_t warnsize);
 void engine_ctx_free(void *ctx);
+
+/* Why a setting was refused, and what kind of fault it is. */
+enum engine_fault { ENGINE_FAULT_VALUE, ENGINE_FAULT_FILE, ENGINE_FAULT_CONTENT, ENGINE_FAULT_CIPHER, ENGINE_FAULT_KEY, ENGINE_FAULT_NOMEM };
+struct engine_refusal {
+	enum engine_fault fault;
+	int error;			/* errno value of ENGINE_FAULT_FILE */
+	char text[512], reason[96];	/* a sentence; OpenSSL's mnemonic, "" = none */
+};
+
+/* Would a context be made of these settings, credentials and trust apart? 0, or -1. */
+int engine_check(const struct config *, struct engine_refusal *);
+unsigned long engine_verify_defaults(void);
+bool engine_name_usable(const char *name);	/* an address, or a name that can be sent and verified */
+
+/*
+ * Certificate, chain and key of config's certfile and keyfile (with its password), or, if given, of PEM in memory (key: bytes NULL = in
+ * cert). Counted; NULL: see the refusal.
+ */
+struct engine_bytes {
+	const void *bytes;
+	size_t len;
+};
+void *engine_credentials_new(const struct config *, const struct engine_bytes *cert, const struct engine_bytes *key, struct engine_refusal *);
+void engine_credentials_ref(void *);	/* NULL is allowed, here and below */
+void engine_credentials_free(void *);
+
+/* Authorities, empty at first. add: all or nothing: 0, or -1. */
+struct engine_authorities {
+	struct engine_bytes memory;	/* PEM or DER; if not given: */
+	const char *cafile, *capath;	/* one or both; if neither: the system's */
+};
+void *engine_trust_new(void);
+int engine_trust_add(void *, const struct engine_authorities *, struct engine_refusal *);
+size_t engine_trust_count(const void *);
+bool engine_trust_empty(const void *);	/* nothing was loaded, or the system has nothing */
+void engine_trust_ref(void *);
+void engine_trust_free(void *);
+
+bool engine_start(void);		/* load it now; false = it cannot be used */
 bool engine_alive(void);		/* false after the process has shut the library down */
 const char *engine_library_version(void);
 unsigned long engine_library_number(void);	/* 0x30000160 = 3.0.22 */
@@ -114,6 +154,7 @@ struct engine_info engine_info(const struct engine *);
 const char *engine_error(const struct engine *);
 const char *engine_reason(const struct engine *);
 long engine_verify_code(const struct engine *);		/* X509_V_ERR_ number, 0 = none */
+const char *engine_verify_text(long code);		/* OpenSSL's words for it; static */
 enum engine_verify_kind engine_verify_kind(const struct engine *);
 const char *engine_hint(const struct engine *);		/* the policy key that would cure it, or NULL */
 /* The peer certificate for a log line: subject and names (SAN) it offers, escaped and bounded. "" if none. */

@@ -65,6 +65,12 @@ engine_lib(void)
 }
 
 bool
+engine_start(void)
+{
+	return engine_lib() != NULL;
+}
+
+bool
 engine_alive(void)
 {
 	return !atomic_load_explicit(&dead, memory_order_acquire);
@@ -414,6 +420,7 @@ engine_info(const struct engine *e)
 		return info;
 	info.version = SSL_get_version(e->ssl);
 	info.cipher = SSL_get_cipher_name(e->ssl);
+	info.suite_version = SSL_CIPHER_get_version(SSL_get_current_cipher(e->ssl));
 	info.secret_bits = SSL_get_cipher_bits(e->ssl, NULL);
 	info.alpn = e->alpn;
 	info.resumed = SSL_session_reused(e->ssl);

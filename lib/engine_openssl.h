@@ -88,13 +88,21 @@ const char *engine_queue_reason(void);	/* OpenSSL's words for the first error in
 struct engine_report {
 	char *err, *warn;
 	size_t errsize, warnsize;
+	const struct engine_bytes *cert, *key;	/* instead of the files, NULL = none */
+	int error;				/* errno value of a file's failure, for engine_refuse_setting */
 };
 #define ENGINE_SAY(r, ...) engine_say((r)->err, (r)->errsize, __VA_ARGS__)
 
 const char *engine_list_next(const char **list, size_t *len);	/* of a comma-separated list: the next element, blanks trimmed; NULL at the end */
 void engine_remark(struct engine_report *, const char *key, const char *path, const char *what);
+/* The words are in the refusal, the queue has the cause: say what kind it is. error: of a file, 0 = none. Always -1. */
+int engine_refuse_setting(struct engine_refusal *, enum engine_fault otherwise, int error);
+
+/* engine_openssl_trust.c */
+X509_STORE *engine_trust_store(void *);
 
 /* engine_openssl_cred.c */
+int engine_use_credentials(SSL_CTX *, void *credentials, struct engine_report *);
 int engine_load_credentials(SSL_CTX *, const struct config *, struct engine_report *);
 
 /* engine_openssl_verify.c */
@@ -121,6 +129,7 @@ enum { ENGINE_TIME_TEXT = 24 };
 void engine_text_escaped(char *buf, size_t size, const char *, size_t len);
 void engine_text_name(char *buf, size_t size, const X509_NAME *);
 void engine_text_time(char out[static ENGINE_TIME_TEXT], const ASN1_TIME *);
+int engine_security_level(const struct config *);	/* engine_openssl_ctx.c */
 
 /* engine_openssl_session.c */
 bool engine_sessions_start(struct engine_ctx *);	/* false = out of memory */
@@ -128,6 +137,7 @@ void engine_sessions_free(struct engine_sessions *);	/* NULL is allowed */
 void engine_session_made(struct engine *);	/* the handshake is done and the peer accepted */
 
 /* engine_openssl_failure.c */
+void engine_mnemonic(unsigned long code, char *buf, size_t size);	/* "KEY_VALUES_MISMATCH"; "" for 0 */
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */
 
 /* engine_openssl_derive.c: RFC 8446, 7.1: HKDF-Expand-Label with an empty context; the secret's length tells the hash. lib NULL = the default one. */

@@ -49,6 +49,13 @@ text_free(struct text *t)
 	*t = (struct text){0};
 }
 
+static int
+say_errno(struct engine_report *r, const char *key, const char *path, int error)
+{
+	r->error = error;
+	return SAY(r, "%s %s: %s", key, path, strerror(error));
+}
+
 /* secret: its mode matters. */
 static int
 text_check(int fd, const struct config *c, const char *key, const char *path, bool secret, struct engine_report *r)
@@ -56,7 +63,7 @@ text_check(int fd, const struct config *c, const char *key, const char *path, bo
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return SAY(r, "%s %s: %s", key, path, strerror(errno));
+		return say_errno(r, key, path, errno);
 	if (S_ISDIR(st.st_mode))
 		return SAY(r, "%s %s: is a directory, expected a file", key, path);
 	if (st.st_size > FILE_LIMIT)
@@ -83,7 +90,7 @@ text_read(struct text *t, const char *key, const char *path, int fd, struct engi
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return SAY(r, "%s %s: %s", key, path, strerror(errno));
+			return say_errno(r, key, path, errno);
 		t->len += (size_t)n;
 	}
 	return t->len > 0 ? 0 : SAY(r, "%s %s: the file is empty", key, path);
@@ -102,15 +109,32 @@ has_key(const struct text *t)
 	return strstr(t->bytes, "PRIVATE KEY-----") != NULL;
 }
 
+static int
+text_take(struct text *t, const struct engine_bytes *from, const char *key, struct engine_report *r)
+{
+	if (from->len == 0 || from->len > FILE_LIMIT)
+		return SAY(r, "%s: %s", key, from->len ? "larger than 1 MiB" : "empty");
+	t->bytes = OPENSSL_zalloc(FILE_LIMIT + 1);
+	if (!t->bytes)
+		return SAY(r, "out of memory");
+	memcpy(t->bytes, from->bytes, from->len);
+	t->len = from->len;
+	return 0;
+}
+
 /* key: 'the policy key that names the path', for the sentence. */
 static int
 text_load(struct text *t, const struct config *c, const char *key, const char *path, bool secret, struct engine_report *r)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), ret;
+	const struct engine_bytes *memory = strcmp(key, "certfile") == 0 ? r->cert : strcmp(key, "keyfile") == 0 ? r->key : NULL;
+	int fd, ret;
 
 	*t = (struct text){0};
+	if (memory)
+		return text_take(t, memory, key, r);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
-		return SAY(r, "%s %s: %s", key, path, strerror(errno));
+		return say_errno(r, key, path, errno);
 	ret = text_check(fd, c, key, path, secret, r);
 	if (ret == 0)
 		ret = text_read(t, key, path, fd, r);
@@ -123,6 +147,8 @@ text_load(struct text *t, const struct config *c, const char *key, const char *p
 /* ---- certificate and key ---- */
 
 struct password {
+	int (*ask)(char *buf, int size, void *arg);	/* of the explicit API */
+	void *arg;
 	char bytes[PASSWORD_MAX];
 	size_t len;
 	bool given, asked;
@@ -134,7 +160,9 @@ password_load(struct password *p, const struct config *c, struct engine_report *
 	struct text t;
 
 	memset(p, 0, sizeof(*p));
-	if (!c->password_file)
+	p->ask = c->password;
+	p->arg = c->password_arg;
+	if (p->ask || !c->password_file)
 		return 0;
 	if (text_load(&t, c, "password_file", c->password_file, true, r) < 0)
 		return -1;
@@ -157,6 +185,12 @@ password_answer(char *buf, int size, int rwflag, void *arg)
 	(void)rwflag;
 	if (p)
 		p->asked = true;
+	if (p && p->ask) {
+		int n = p->ask(buf, size, p->arg);
+
+		p->given = n >= 0;
+		return n > size ? -1 : n;
+	}
 	if (!p || !p->given || size < 0 || p->len > (size_t)size)
 		return -1;
 	memcpy(buf, p->bytes, p->len);
@@ -167,7 +201,10 @@ static int
 say_locked(const struct config *c, const struct password *p, const char *key, const char *path, struct engine_report *r)
 {
 	if (p->asked && !p->given)
-		return SAY(r, "%s %s: the private key is encrypted, expected password_file to open it", key, path);
+		return SAY(r, "%s %s: the private key is encrypted, expected %s to open it", key, path,
+			   p->ask ? "the password" : "password_file");
+	if (p->asked && p->ask)
+		return SAY(r, "%s %s: the password does not open the private key", key, path);
 	if (p->asked)
 		return SAY(r, "%s %s: password_file %s does not open the private key", key, path, c->password_file);
 	return SAY(r, "%s %s: the private key cannot be read: %s", key, path, engine_queue_reason());
@@ -390,6 +427,8 @@ engine_load_credentials(SSL_CTX *ctx, const struct config *c, struct engine_repo
 	int ret;
 
 	SSL_CTX_set_default_passwd_cb(ctx, password_answer);	/* refuses: there is no user data */
+	if (c->credentials)
+		return engine_use_credentials(ctx, c->credentials, r);
 	if (!c->certfile)
 		return 0;
 	if (password_load(&pw, c, r) < 0)

@@ -94,11 +94,12 @@ say_unknown_option(const char *name, size_t len, struct engine_report *r)
 static int
 set_options(SSL_CTX *ctx, const struct config *c, struct engine_report *r)
 {
-	uint64_t bits = (SSL_OP_ALL & ~SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS) | SSL_OP_CIPHER_SERVER_PREFERENCE
-		| SSL_OP_ENABLE_MIDDLEBOX_COMPAT | always_on;
+	uint64_t bits = SSL_OP_CIPHER_SERVER_PREFERENCE | always_on;
 	const char *list = c->options ? c->options : "", *name;
 	size_t len, i;
 
+	if (!c->options_exact)
+		bits |= (SSL_OP_ALL & ~SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS) | SSL_OP_ENABLE_MIDDLEBOX_COMPAT;
 	while ((name = engine_list_next(&list, &len)) != NULL) {
 		for (i = 0; i < NOPTIONS; i++)
 			if (strlen(options[i].name) == len && strncasecmp(options[i].name, name, len) == 0)
@@ -204,14 +205,26 @@ set_groups(SSL_CTX *ctx, const struct config *c, struct engine_report *r)
 	return ret;
 }
 
+static bool
+is_legacy(const struct config *c)
+{
+	return c->insecure && c->minimum_version < TLS1_2_VERSION;
+}
+
+int
+engine_security_level(const struct config *c)
+{
+	return c->security_level >= 0 ? c->security_level : is_legacy(c) ? 0 : 2;
+}
+
 static int
 set_algorithms(SSL_CTX *ctx, const struct config *c, struct engine_report *r)
 {
-	bool legacy = c->insecure && c->minimum_version < TLS1_2_VERSION;
+	bool legacy = is_legacy(c);
 	char *sigalgs = legacy ? legacy_sigalgs : plain_sigalgs;
 	int floor = c->minimum_version ? c->minimum_version : c->insecure ? 0 : TLS1_2_VERSION;
 
-	SSL_CTX_set_security_level(ctx, legacy ? 0 : 2);
+	SSL_CTX_set_security_level(ctx, engine_security_level(c));
 	if (!SSL_CTX_set_min_proto_version(ctx, floor) || !SSL_CTX_set_max_proto_version(ctx, c->maximum_version))
 		return SAY(r, "minimum_version, maximum_version: OpenSSL does not know them: %s", engine_queue_reason());
 	if (set_suites(ctx, c, r) < 0 || set_ciphers(ctx, c, legacy, r) < 0 || set_groups(ctx, c, r) < 0)
@@ -371,6 +384,8 @@ fill(struct engine_ctx *ctx, const struct config *c, struct engine_report *r)
 	if (c->role == CONFIG_CLIENT && !(SSL_CTX_get_options(ctx->ssl) & SSL_OP_NO_TICKET) && !engine_sessions_start(ctx))
 		return SAY(r, "out of memory");
 	/* None at the handshake's end: they go with the first data (issue_tickets). */
+	if (c->tickets >= 0)
+		SSL_CTX_set_num_tickets(ctx->ssl, (size_t)c->tickets);
 	ctx->tickets = SSL_CTX_get_options(ctx->ssl) & SSL_OP_NO_TICKET ? 0 : SSL_CTX_get_num_tickets(ctx->ssl);
 	SSL_CTX_set_num_tickets(ctx->ssl, 0);
 	return 0;
@@ -407,6 +422,42 @@ engine_ctx_new(const struct config *c, char *err, size_t errsize, char *warn, si
 	}
 	engine_guard_leave(&g);
 	return ctx;
+}
+
+static int
+check(struct engine_ctx *ctx, const struct config *c, struct engine_report *r)
+{
+	engine_set_verify(ctx->ssl, c);
+	if (set_algorithms(ctx->ssl, c, r) < 0 || set_options(ctx->ssl, c, r) < 0 || set_alpn(ctx, c, r) < 0)
+		return -1;
+	return check_strength(ctx->ssl, c, r);
+}
+
+int
+engine_check(const struct config *c, struct engine_refusal *why)
+{
+	struct engine_report r = {.err = why->text, .errsize = sizeof(why->text)};
+	struct engine_ctx *ctx;
+	struct engine_guard g;
+	int ret = -1;
+
+	*why = (struct engine_refusal){.fault = ENGINE_FAULT_VALUE};
+	if (!engine_lib())
+		return SAY(&r, "OpenSSL cannot be used: it could not be started, or the process has shut it down");
+	engine_guard_enter(&g);
+	ctx = calloc(1, sizeof(*ctx));
+	if (ctx)
+		ctx->ssl = SSL_CTX_new_ex(engine_lib(), NULL, c->role == CONFIG_SERVER ? TLS_server_method() : TLS_client_method());
+	ERR_clear_error();
+	if (!ctx || !ctx->ssl)
+		SAY(&r, "out of memory");
+	else
+		ret = check(ctx, c, &r);
+	if (ret < 0)
+		engine_refuse_setting(why, ENGINE_FAULT_VALUE, 0);
+	engine_ctx_free(ctx);
+	engine_guard_leave(&g);
+	return ret;
 }
 
 void

@@ -141,13 +141,13 @@ first_cause(bool *nomem)
 	return cause;
 }
 
-static void
-set_reason(struct engine *e, unsigned long cause)
+void
+engine_mnemonic(unsigned long code, char *buf, size_t size)
 {
-	const char *s = ERR_reason_error_string(cause);
+	const char *s = code ? ERR_reason_error_string(code) : NULL;
 
-	snprintf(e->reason, sizeof(e->reason), "%s", s ? s : "");
-	for (char *p = e->reason; *p; p++)
+	snprintf(buf, size, "%s", s ? s : "");
+	for (char *p = buf; *p; p++)
 		*p = isalnum((unsigned char)*p) ? (char)toupper((unsigned char)*p) : '_';
 }
 
@@ -252,6 +252,6 @@ engine_failure(struct engine *e)
 	unsigned long cause = first_cause(&nomem);
 
 	e->hint = NULL;
-	set_reason(e, cause);
+	engine_mnemonic(cause, e->reason, sizeof(e->reason));
 	return e->failed = classify(e, cause, nomem);
 }

@@ -90,16 +90,16 @@ send_ca_names(SSL_CTX *ctx, X509_STORE *store, const struct config *c)
 static int
 load_store(struct engine_ctx *ctx, X509_STORE *store, const struct config *c, struct engine_report *r)
 {
-	bool system = c->ca_certs && strcmp(c->ca_certs, "system") == 0;
+	bool system = !c->trust && c->ca_certs && strcmp(c->ca_certs, "system") == 0;
 
 	if (c->cert_reqs == CONFIG_CERT_NONE && system)
 		return 0;
 	if (system && !X509_STORE_set_default_paths_ex(store, engine_lib(), NULL))
 		return ENGINE_SAY(r, "ca_certs system: %s", engine_queue_reason());
-	if (c->ca_certs && !system && load_ca_file(store, c->ca_certs, r->err, r->errsize) < 0)
+	if (c->ca_certs && !system && !c->trust && load_ca_file(store, c->ca_certs, r->err, r->errsize) < 0)
 		return -1;
 	ctx->roots = count_certificates(store);
-	if (c->capath && load_ca_path(store, c->capath, r->err, r->errsize) < 0)
+	if (c->capath && !c->trust && load_ca_path(store, c->capath, r->err, r->errsize) < 0)
 		return -1;
 	return c->crlfile ? engine_load_crls(ctx, store, c->crlfile, r) : 0;
 }
@@ -107,7 +107,7 @@ load_store(struct engine_ctx *ctx, X509_STORE *store, const struct config *c, st
 int
 engine_load_trust(struct engine_ctx *ctx, const struct config *c, struct engine_report *r)
 {
-	X509_STORE *store = X509_STORE_new();
+	X509_STORE *store = c->trust ? engine_trust_store(c->trust) : X509_STORE_new();
 
 	if (!store)
 		return ENGINE_SAY(r, "out of memory");
@@ -200,6 +200,13 @@ engine_verify_mode(const struct config *c)
 	return SSL_VERIFY_PEER;
 }
 
+/* Not X509_V_FLAG_X509_STRICT: it refuses the CAs that `openssl req -x509` makes. */
+unsigned long
+engine_verify_defaults(void)
+{
+	return X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN;
+}
+
 void
 engine_set_verify(SSL_CTX *ctx, const struct config *c)
 {
@@ -213,10 +220,10 @@ engine_set_verify(SSL_CTX *ctx, const struct config *c)
 	SSL_CTX_set_cert_verify_callback(ctx, verify, NULL);
 	SSL_CTX_set_verify(ctx, engine_verify_mode(c), note_refusal);
 	SSL_CTX_set_verify_depth(ctx, 100);
-	/* Not X509_V_FLAG_X509_STRICT: it refuses the CAs that `openssl req -x509` makes. */
-	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN | revocation[c->crl_check]);
+	X509_VERIFY_PARAM_set_flags(param, c->verify_flags | revocation[c->crl_check]);
 	X509_VERIFY_PARAM_set_purpose(param, c->role == CONFIG_CLIENT ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT);
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
+					| (c->common_name ? 0 : X509_CHECK_FLAG_NEVER_CHECK_SUBJECT));
 }
 
 /* ---- the expected name ---- */
@@ -258,6 +265,14 @@ dns_name(const char *name, char out[static NAME_MAX_DNS + 1])
 	memcpy(out, name, len);
 	out[len] = '\0';
 	return true;
+}
+
+bool
+engine_name_usable(const char *name)
+{
+	char address[64], dns[NAME_MAX_DNS + 1];
+
+	return address_literal(name, address, sizeof(address)) || dns_name(name, dns);
 }
 
 bool
@@ -337,6 +352,12 @@ engine_accept_peer(struct engine *e)
 	engine_refuse(e, "the certificate of the resumed session has expired", "CERTIFICATE_VERIFY_FAILED", NULL);
 	e->verify_code = X509_V_ERR_CERT_HAS_EXPIRED;
 	return e->failed;
+}
+
+const char *
+engine_verify_text(long code)
+{
+	return code == X509_V_OK ? NULL : X509_verify_cert_error_string(code);
 }
 
 enum engine_verify_kind

@@ -99,8 +99,8 @@ enum { WRAPSOCK_TLSv1 = 0x0301, WRAPSOCK_TLSv1_1, WRAPSOCK_TLSv1_2, WRAPSOCK_TLS
 /* Flags of verification: Python's values, which are OpenSSL's. */
 enum {
 	WRAPSOCK_VERIFY_DEFAULT = 0,
-	WRAPSOCK_VERIFY_CRL_CHECK_LEAF = 0x4,		/* E_UNSUPPORTED: no revocation lists can be loaded */
-	WRAPSOCK_VERIFY_CRL_CHECK_CHAIN = 0xc,		/* the same */
+	WRAPSOCK_VERIFY_CRL_CHECK_LEAF = 0x4,		/* revocation lists are loaded like CAs, by load_verify_locations */
+	WRAPSOCK_VERIFY_CRL_CHECK_CHAIN = 0xc,
 	WRAPSOCK_VERIFY_X509_STRICT = 0x20,
 	WRAPSOCK_VERIFY_ALLOW_PROXY_CERTS = 0x40,
 	WRAPSOCK_VERIFY_X509_TRUSTED_FIRST = 0x8000,	/* always on */

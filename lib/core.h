@@ -10,7 +10,7 @@
 #include "config.h"
 #include "conn.h"
 
-#define CORE_ABI 1
+#define CORE_ABI 2
 
 struct core_verbs {
 	unsigned abi;			/* CORE_ABI of the library */
@@ -54,6 +54,25 @@ struct core_verbs {
 	void (*conn_fork_prepare)(struct conn *);
 	void (*conn_fork_child)(struct conn *);
 	bool (*conn_last)(struct conn *);
+
+	/* for a face that asks about another face's connection */
+	size_t (*conn_pending)(struct conn *);
+	bool (*conn_ended)(struct conn *, bool *cut);
+};
+
+/*
+ * How another instance of this library in the same process (it may be another file) asks the preload object about a descriptor: by
+ * getsockopt(fd, CORE_SOL, CORE_SO_CONN, &answer, &len), as the program would find it, with abi and size set.  The kernel knows no such level.  The
+ * connection is held until put(held).  conn NULL: the versions differ, and only abi can be read.
+ */
+#define CORE_SOL 0x57534f43
+#define CORE_SO_CONN 1
+struct core_conn {
+	unsigned abi, size;		/* CORE_ABI and sizeof (struct core_verbs) of the asker, then of the answer */
+	const struct core_verbs *core;
+	struct conn *conn;
+	void (*put)(void *held);
+	void *held;
 };
 
 extern const struct core_verbs wrapsock_core_1;

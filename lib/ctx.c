@@ -116,7 +116,6 @@ ctx_make(int protocol, int version)
 		return NULL;
 	}
 	object_init(&c->object, OBJECT_CTX);
-	pthread_mutex_init(&c->lock, NULL);
 	atomic_init(&c->refs, 1);
 	c->protocol = protocol;
 	c->verify_mode = protocol == WRAPSOCK_PROTOCOL_TLS_CLIENT ? WRAPSOCK_CERT_REQUIRED :
@@ -200,7 +199,6 @@ wrapsock_ctx_free(struct wrapsock_ctx *c)
 	config_free(c->draft);
 	config_free(c->sealed[CONFIG_CLIENT]);
 	config_free(c->sealed[CONFIG_SERVER]);
-	pthread_mutex_destroy(&c->lock);
 	object_end(&c->object);
 	free(c);
 	errno = saved;
@@ -408,21 +406,49 @@ seal(struct wrapsock_ctx *c, const void *obj, enum config_role role, int mode)
 	return NULL;
 }
 
+static pthread_mutex_t sealing = PTHREAD_MUTEX_INITIALIZER;	/* guards sealed of all contexts */
+
+static void
+before_fork(void)
+{
+	pthread_mutex_lock(&sealing);
+}
+
+static void
+in_parent(void)
+{
+	pthread_mutex_unlock(&sealing);
+}
+
+static void
+in_child(void)
+{
+	pthread_mutex_init(&sealing, NULL);
+}
+
+static void
+watch_forks(void)
+{
+	pthread_atfork(before_fork, in_parent, in_child);
+}
+
 struct config *
 ctx_config(struct wrapsock_ctx *c, const void *obj, enum config_role role, const char *server_hostname)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int mode = c->verify_mode >= 0 ? c->verify_mode : role == CONFIG_CLIENT ? WRAPSOCK_CERT_REQUIRED : WRAPSOCK_CERT_NONE;
 	struct config *config = NULL;
 
 	if (check_role(c, obj, role) < 0 || (role == CONFIG_CLIENT && check_name(c, obj, mode, server_hostname) < 0))
 		return NULL;
-	pthread_mutex_lock(&c->lock);
+	pthread_once(&once, watch_forks);
+	pthread_mutex_lock(&sealing);
 	if (!c->sealed[role] && check_trust(c, obj, role, mode) == 0)
 		c->sealed[role] = seal(c, obj, role, mode);
 	if (c->sealed[role]) {
 		config = config_ref(c->sealed[role]);
 		c->frozen = true;
 	}
-	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_unlock(&sealing);
 	return config;
 }

@@ -13,7 +13,6 @@ struct wrapsock_ctx {
 	struct object object;
 	_Atomic int refs;
 	_Atomic bool frozen;
-	pthread_mutex_t lock;		/* guards sealed */
 	struct config *sealed[2];	/* by role, made when first needed */
 	struct config *draft;		/* what the setters say, until frozen; its role is the context's, or a client's */
 	int protocol;

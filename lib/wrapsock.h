@@ -206,7 +206,8 @@ int wrapsock_ctx_set_options(struct wrapsock_ctx *, uint64_t options) WRAPSOCK_C
 uint64_t wrapsock_ctx_options(const struct wrapsock_ctx *);
 /*
  * Clients begin with REQUIRED, servers with NONE, contexts without a role with neither (verify_mode answers -1 until it is set, and each
- * socket has its role's).  A client's NONE wants wrapsock_ctx_insecure_no_verify first; its OPTIONAL is REQUIRED.
+ * socket has its role's).  A client's NONE wants
+ * wrapsock_ctx_insecure_no_verify first; its OPTIONAL is REQUIRED but for anonymous suites, if they were named.
  */
 int wrapsock_ctx_set_verify_mode(struct wrapsock_ctx *, int cert_reqs) WRAPSOCK_CHECKED;
 int wrapsock_ctx_verify_mode(const struct wrapsock_ctx *);
@@ -234,8 +235,8 @@ int wrapsock_ctx_insecure_no_verify(struct wrapsock_ctx *) WRAPSOCK_CHECKED;
 /* The chain is verified, the name is not: whoever has a certificate of any CA may be the peer. */
 int wrapsock_ctx_insecure_no_hostname(struct wrapsock_ctx *) WRAPSOCK_CHECKED;
 /*
- * Permits TLSv1 and up (and begins there, unless a range was set), security level 0 (and begins there), old algorithms, and anonymous suites
- * that set_ciphers names.
+ * Permits TLSv1 and up (and begins there, unless a range was set), security level 0 (and begins there), old algorithms, and anonymous
+ * suites that set_ciphers names.
  */
 int wrapsock_ctx_insecure_allow_legacy(struct wrapsock_ctx *) WRAPSOCK_CHECKED;
 

@@ -147,16 +147,44 @@ pending_error(struct sock *s, int fd)
 	return error;
 }
 
+static void
+put_conn(void *held)
+{
+	fdtab_put(held);
+}
+
+/* The explicit API asks about a connection of ours; it may come from another file than the one we loaded. */
+static int
+give_conn(int fd, void *value, socklen_t *len)
+{
+	struct core_conn *c = value;
+
+	if (*len != sizeof *c || c->abi != CORE_ABI || c->size != sizeof *core) {
+		if (*len >= sizeof c->abi)
+			*len = sizeof c->abi, c->abi = CORE_ABI;
+		return 0;
+	}
+	c->held = fdtab_hold_wrapped(fd);
+	if (!c->held)
+		return (int)answer(-ENOTCONN);
+	c->core = core;
+	c->conn = ((struct sock *)c->held)->conn;
+	c->put = put_conn;
+	return 0;
+}
+
 EXPORT int
 getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len)
 {
-	if (!fdtab_ours(fd) || (level != SOL_SOCKET && level != IPPROTO_TCP))
+	if (!fdtab_ours(fd) || (level != SOL_SOCKET && level != IPPROTO_TCP && level != CORE_SOL))
 		return real.getsockopt(fd, level, name, value, len);
 	HOLD s = fdtab_hold_wrapped(fd);
 	int error;
 
 	if (!s || sock_foreign(s))
 		return real.getsockopt(fd, level, name, value, len);
+	if (level == CORE_SOL)
+		return name == CORE_SO_CONN ? give_conn(fd, value, len) : (int)answer(-ENOPROTOOPT);
 	if (level == IPPROTO_TCP)
 		return name == TCP_NODELAY ? give(value, len, s->nodelay) : real.getsockopt(fd, level, name, value, len);
 	if (name == SO_RCVLOWAT)

@@ -3,7 +3,6 @@
  */
 #include "cert.h"
 
-#include "conn.h"
 #include "engine.h"
 #include "error.h"
 #include "pem.h"
@@ -222,28 +221,6 @@ cert_of_der(const uint8_t *der, size_t len, bool validated, int *error, char *er
 		cert = NULL;
 	}
 	return cert;
-}
-
-struct wrapsock_cert *
-cert_of_conn(struct conn *c, int *error, char *err, size_t errsize)
-{
-	struct wrapsock_cert *cert = NULL;
-	uint8_t *der;
-	size_t len;
-
-	*error = 0;
-	switch (conn_peer_der(c, ENGINE_CHAIN_LEAF, 0, &der, &len)) {
-	case 0:
-		return NULL;
-	case 1:
-		cert = cert_of_der(der, len, conn_info(c).validated, error, err, errsize);
-		free(der);
-		return cert;
-	default:
-		*error = ENOMEM;
-		snprintf(err, errsize, "out of memory");
-		return NULL;
-	}
 }
 
 struct wrapsock_cert *

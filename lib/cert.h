@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct conn;
-
 struct cert_list {
 	struct wrapsock_name *v;
 	size_t n, cap;
@@ -66,7 +64,5 @@ bool cert_add_dir_name(struct wrapsock_cert *, int rdn, size_t at);
  */
 struct wrapsock_cert *cert_of_der(const uint8_t *der, size_t len, bool validated, int *error, char *err, size_t errsize);
 
-/* The same of the peer of a connection. NULL with *error 0: the peer sent none. */
-struct wrapsock_cert *cert_of_conn(struct conn *, int *error, char *err, size_t errsize);
 
 #endif

@@ -1,6 +1,8 @@
 /* core.c - the table of connection verbs that the preload object fetches by name. */
 #include "core.h"
 
+#include <stdlib.h>
+
 __attribute__((visibility("default"))) const struct core_verbs wrapsock_core_1 = {
 	.abi = CORE_ABI,
 	.size = sizeof(struct core_verbs),
@@ -46,4 +48,6 @@ __attribute__((visibility("default"))) const struct core_verbs wrapsock_core_1 =
 
 	.conn_pending = conn_pending,
 	.conn_ended = conn_ended,
+	.conn_peer_der = conn_peer_der,
+	.release = free,
 };

@@ -58,6 +58,8 @@ struct core_verbs {
 	/* for a face that asks about another face's connection */
 	size_t (*conn_pending)(struct conn *);
 	bool (*conn_ended)(struct conn *, bool *cut);
+	int (*conn_peer_der)(struct conn *, enum engine_chain, size_t i, uint8_t **der, size_t *len);
+	void (*release)(void *);	/* what conn_peer_der gave */
 };
 
 /*

@@ -183,14 +183,15 @@ password_answer(char *buf, int size, int rwflag, void *arg)
 	struct password *p = arg;
 
 	(void)rwflag;
-	if (p)
-		p->asked = true;
 	if (p && p->ask) {
-		int n = p->ask(buf, size, p->arg);
+		int n = p->asked && !p->given ? -1 : p->ask(buf, size, p->arg);	/* OpenSSL asks again; who gave up is left alone */
 
+		p->asked = true;
 		p->given = n >= 0;
 		return n > size ? -1 : n;
 	}
+	if (p)
+		p->asked = true;
 	if (!p || !p->given || size < 0 || p->len > (size_t)size)
 		return -1;
 	memcpy(buf, p->bytes, p->len);
@@ -256,7 +257,8 @@ read_chain(SSL_CTX *ctx, BIO *mem, const char *path, struct engine_report *r)
 		}
 	if (ret == 0 && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
 		ret = SAY(r, "certfile %s: a certificate of the chain cannot be read: %s", path, engine_queue_reason());
-	ERR_clear_error();
+	if (ret == 0)
+		ERR_clear_error();
 	return ret;
 }
 

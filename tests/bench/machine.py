@@ -15,7 +15,7 @@ PACKAGES = ("redis-server", "redis-tools", "nginx", "libnginx-mod-stream", "wrk"
 def enter_namespace(argv):
     """Start again inside a network namespace; where that is not allowed, go on in the network that is there."""
     if MARK not in os.environ:
-        unshare = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--net", "--map-root-user"]
+        unshare = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--net", "--map-current-user", "--keep-caps"]
         if shutil.which("unshare") and subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL).returncode == 0:
             os.execvpe("unshare", [*unshare, *argv], dict(os.environ, **{MARK: "1"}))
         return

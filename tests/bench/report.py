@@ -6,10 +6,12 @@ import statistics
 import subprocess
 
 import targets
+from setups import KINDS
 
 
 COLOURS = {"plain": "#bbbbbb", "native": "#444444", "wrapsock": "#1f5fbf", "wrapsock-client": "#6fa8dc", "wrapsock-both": "#2ca089",
-           "stunnel": "#b03a2e", "hitch": "#e67e22", "haproxy": "#f1c40f", "nginx-stream": "#8e6fb0"}
+           "stunnel": "#b03a2e", "hitch": "#e67e22", "haproxy": "#f1c40f", "nginx-stream": "#8e6fb0",
+           "api": "#1f5fbf", "api-client": "#6fa8dc", "api-both": "#2ca089"}
 PLOTS = ("cpu", "latency", "latency-p99", "memory")
 
 
@@ -61,7 +63,9 @@ def block_lines(scenario, block):
             row.append(number(cell.rate))
         if timed:
             row += [number(cell.p50), times(cell.p50, native and native.p50), number(cell.p99), percent(cell.spread50)]
-        remark = f"   {percent(cell.resumed)} resumed" if cell.resumed else ""
+        remark = ""
+        if scenario.name.endswith("resumed"):
+            remark = f"   {percent(cell.resumed)} resumed" if KINDS[kind].client != "wrapped" else "   resumed or not is not seen by the client"
         yield f"  {kind:<16}" + "".join(f"{x:>10}" for x in row) + remark
 
 

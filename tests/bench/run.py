@@ -85,7 +85,7 @@ def in_turns(bench, group, kinds, collected):
     server = group[0].server
     setups = {}
     try:
-        for name in kinds:
+        for name in [name for name in kinds if any(name in scenario.kinds for scenario in group)]:
             progress(f"starting {server.name} {name}")
             setups[name] = Setup(bench, KINDS[name], server)
             if KINDS[name].client == "wrapped":
@@ -109,7 +109,7 @@ def in_turns(bench, group, kinds, collected):
 def one_by_one(bench, group, kinds, collected):
     """Memory does not mind the neighbours, but needs a server that has held nothing yet."""
     for scenario in group:
-        for name in kinds:
+        for name in [name for name in kinds if name in scenario.kinds]:
             progress(f"{scenario.name}, {name}")
             setup = Setup(bench, KINDS[name], scenario.server)
             try:
@@ -179,6 +179,9 @@ def main():
     kinds = [name for name in kinds if name not in left_out]
     build = os.path.abspath(os.environ.get("BUILD") or os.path.join(TOP, "build"))
     out = args.out or os.path.join(build, "bench", "out")
+    os.makedirs(out, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise SystemExit(f"{out}: may not be written to")
     folder = tempfile.mkdtemp(prefix="wrapsock-bench.")
     os.chmod(folder, 0o755)
     began_load, began_steal = os.getloadavg(), machine.steal()
@@ -195,7 +198,6 @@ def main():
     about = header(args, bench, left_out, began_load, stolen)
     results = {scenario.name: block for scenario, block in blocks}
     table = report.text(about, blocks, smalls, results)
-    os.makedirs(out, exist_ok=True)
     for name, content in (("table.txt", table), ("figures.json", report.figures(about, blocks, smalls, results)),
                           ("summary.md", "\n".join(report.summary(about, blocks)) + "\n")):
         with open(os.path.join(out, name), "w") as f:

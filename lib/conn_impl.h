@@ -67,6 +67,7 @@ struct conn {
 	bool pressured;			/* the kernel has refused bytes before */
 	size_t batch;			/* most plaintext encrypted at a time; 0 = not asked yet */
 	size_t out_off;			/* of wire.out: bytes that the kernel has */
+	size_t answers;			/* of wire.out, about: what the peer's questions brought there since it was empty */
 	struct sent_record records[BATCH_RECORDS + 4];
 	size_t nrecords;
 	uint8_t *debt;			/* plaintext encrypted but not reported as written */

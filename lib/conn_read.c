@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ANSWERS_MOST = 16384 };
+
 bool
 conn_in_begin(struct conn *c)
 {
@@ -199,8 +201,11 @@ decrypt(struct conn *c, int fd, void *buf, size_t len, size_t *n)
 		if (!share_take(&c->share, WRITING)) {
 			c->wire.out_len = before;
 		} else {
+			c->answers = before ? c->answers + (c->wire.out_len - before) : c->wire.out_len;
 			conn_note_record(c, 0);
 			conn_flush(c, fd);	/* if that fails, what has arrived comes first; the next write meets it again */
+			if (c->wire.out_len > c->out_off && c->answers > ANSWERS_MOST)
+				conn_fail(c, fd, EPROTO, "the peer asks (key updates, renegotiations) and does not read the answers");
 		}
 	}
 	return c->error ? ENGINE_CLOSED : r;

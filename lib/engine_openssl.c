@@ -24,7 +24,8 @@
 
 enum {
 	RECORD_MAX = 16384,
-	RECORD_ROOM = RECORD_MAX + 512	/* a record with its overhead */
+	RECORD_ROOM = RECORD_MAX + 512,	/* a record with its overhead */
+	IDLE_MOST = 64
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -342,6 +343,16 @@ engine_handshake(struct engine *e)
 	return r;
 }
 
+/* Each such message costs us more than the peer, and a reader's time: no honest peer sends so many of them without a word between. */
+static enum engine_result
+refuse_idle_talk(struct engine *e)
+{
+	e->hint = NULL;
+	snprintf(e->error, sizeof(e->error), "the peer sent %u messages (tickets, key updates, renegotiations) and no data", e->idle);
+	snprintf(e->reason, sizeof(e->reason), "NO_DATA");
+	return e->failed = ENGINE_PROTOCOL;
+}
+
 enum engine_result
 engine_recv(struct engine *e, void *buf, size_t len, size_t *n)
 {
@@ -356,11 +367,14 @@ engine_recv(struct engine *e, void *buf, size_t len, size_t *n)
 	do {
 		if (SSL_read_ex(e->ssl, at + *n, len - *n, &got)) {
 			*n += got;
+			e->idle = 0;
 			r = ENGINE_DONE;
 		} else {
 			r = translate(e, 0);
 		}
 	} while (r == ENGINE_DONE && *n < len && (e->wire->in_off < e->wire->in_len || SSL_pending(e->ssl) > 0));
+	if (r == ENGINE_WANT_READ && e->idle > IDLE_MOST)
+		r = refuse_idle_talk(e);
 	engine_guard_leave(&g);
 	/* What ended the loop behind delivered data is met again by the next call. */
 	return *n > 0 ? ENGINE_DONE : r;

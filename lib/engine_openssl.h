@@ -56,6 +56,7 @@ struct engine {
 	uint64_t taken;			/* bytes taken from wire->in so far ... */
 	uint64_t record_end;		/* ... and what that is when the record begun last is whole */
 	struct engine_direction dir[2];	/* [0] read, [1] write */
+	unsigned idle;			/* messages since the handshake or the last data: tickets, key updates, refused renegotiations */
 
 	X509 *refused;			/* the peer's certificate, when we refused it ... */
 	X509 *culprit;			/* ... and the one of its chain that is to blame */

@@ -231,6 +231,8 @@ engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *
 		watch_record(e, d, sent != 0, p);
 		return;
 	}
+	if (e->done && (type == SSL3_RT_HANDSHAKE || type == SSL3_RT_ALERT))
+		e->idle += sent ? type == SSL3_RT_ALERT : type == SSL3_RT_HANDSHAKE;
 	if (type != SSL3_RT_HANDSHAKE || len == 0 || SSL_version(ssl) != TLS1_3_VERSION)
 		return;
 	if (p[0] == SSL3_MT_FINISHED)

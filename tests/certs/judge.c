@@ -59,8 +59,8 @@ peer_context(const char *folder, const char *name, bool server, int version)
 {
 	SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
 	char path[512];
-	EVP_PKEY *key;
-	X509 *x;
+	EVP_PKEY *key = NULL;
+	X509 *x = NULL;
 	BIO *in;
 
 	must(ctx != NULL, "SSL_CTX_new");
@@ -128,7 +128,7 @@ forged_read(const char *folder, const char *name)
 	unsigned char list[16384], *at = list, *der = NULL;
 	struct forged f = { NULL, 0 };
 	char path[512];
-	X509 *x;
+	X509 *x = NULL;
 	BIO *in;
 	int len;
 

@@ -33,10 +33,11 @@ tools    = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tools/*.c)))
 units    = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*_test.c)))
 probes   = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/probes/*.c)))
 benches  = $(addprefix $(BUILD)/bench/,call load serve start)
+examples = $(patsubst lib/%.c,$(BUILD)/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers  = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 scripts  = tools/wrapsock $(sort $(wildcard tools/*.sh tests/run tests/install-packages tests/*.sh)) .ci/run
 manuals  = $(sort $(wildcard policy/*.[1-9] lib/*.[1-9] preload/*.[1-9] tools/*.[1-9]))
-sources  = $(sort $(wildcard policy/*.[ch] lib/*.[ch] preload/*.[ch] tools/*.[ch] tests/*/*.[ch]))
+sources  = $(sort $(wildcard policy/*.[ch] lib/*.[ch] lib/examples/*.[ch] preload/*.[ch] tools/*.[ch] tests/*/*.[ch]))
 
 programs = $(BUILD)/libwrapsock.so $(BUILD)/libwrapsock-preload.so $(BUILD)/wrapsockctl
 prefix   = $(abspath $(BUILD))/prefix
@@ -102,11 +103,14 @@ $(BUILD)/bench/%: ARGS = $(test-flags) -lssl -lcrypto
 $(BUILD)/bench/%: tests/bench/%.c Makefile
 	$(link)
 $(BUILD)/bench/load $(BUILD)/bench/serve: tests/bench/end_openssl.c tests/bench/end.h
+$(BUILD)/examples/%: ARGS = $(test-flags) -L$(BUILD) -lwrapsock -Wl,-rpath,$(abspath $(BUILD))
+$(BUILD)/examples/%: lib/examples/%.c $(BUILD)/libwrapsock.so Makefile
+	$(link)
 $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
 
-tested: $(programs) $(units) $(probes) $(benches) $(BUILD)/certs/judge
+tested: $(programs) $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge
 fuzzers: $(fuzzers)
 staged:
 	$(Q)$(MAKE) --no-print-directory install PREFIX=$(prefix) DESTDIR= >/dev/null
@@ -183,7 +187,7 @@ install: all	## install below PREFIX (/usr/local), staged below DESTDIR
 	$(if $(wildcard lib/wrapsock.h),$(INSTALL) -m 644 lib/wrapsock.h $(to)/include)
 	sed 's|@PREFIX@|$(PREFIX)|;s|@VERSION@|$(VERSION)|' lib/wrapsock.pc.in >$(to)/lib/pkgconfig/wrapsock.pc
 	for page in $(manuals); do $(INSTALL) -D -m 644 -t $(to)/share/man/man$${page##*.} $$page; done
-	$(INSTALL) -m 644 $(wildcard policy/examples/*) $(to)/share/doc/wrapsock/examples
+	$(INSTALL) -m 644 $(wildcard policy/examples/* lib/examples/*) $(to)/share/doc/wrapsock/examples
 
 uninstall:	## remove what install put there
 	rm -f $(addprefix $(to)/,bin/wrapsock bin/wrapsockctl lib/libwrapsock-preload.so lib/libwrapsock.so lib/libwrapsock.so.1 \

@@ -1,0 +1,154 @@
+#!/bin/sh
+# What others build on: the installed tree, pkg-config, the header in C and C++, and an interface that does not change unnoticed.
+. "$(dirname "$0")/lib.sh"
+
+PREFIX=$tmp/usr
+CC=${CC:-gcc}
+
+oneTimeSetUp() {
+    if [ -n "$sanitizer" ]; then return; fi
+    make --no-print-directory -s -C "$TOP" BUILD="$BUILD" PREFIX="$PREFIX" DESTDIR= install >"$tmp/install" 2>&1 ||
+        { cat "$tmp/install"; return 1; }
+    export PKG_CONFIG_PATH="$PREFIX/lib/pkgconfig" LD_LIBRARY_PATH="$PREFIX/lib"
+}
+
+not_for_sanitizers() {
+    [ -n "$sanitizer" ] || return 1
+    skip 'a sanitizer is not what is installed'
+}
+
+words() { pkg-config --cflags --libs wrapsock; }
+
+test_package_when_asked_then_tells_the_version_and_the_way() {
+    not_for_sanitizers && return
+    assertEquals "$("$WRAPSOCK" --version | sed 's/.* //')" "$(pkg-config --modversion wrapsock)"
+    assertEquals "$PREFIX/include" "$(pkg-config --variable=includedir wrapsock)"
+    assertContains "$(words)" -lwrapsock
+}
+
+# Rows 1, 2 and 129: nothing but the header and one library, no call before the first.
+test_program_when_built_by_pkg_config_then_it_runs() {
+    not_for_sanitizers && return
+    cat >"$tmp/has.c" <<-'END'
+	#include <wrapsock.h>
+	#include <stdio.h>
+	int main(void)
+	{
+		printf("%s %d\n", wrapsock_openssl_version(), wrapsock_has("TLS"));
+		return wrapsock_has("TLS") != 1;
+	}
+	END
+    # shellcheck disable=SC2046 # words
+    run $CC -Wall -Wextra -Werror -o "$tmp/has" "$tmp/has.c" $(words)
+    assertEquals "$err" 0 "$status"
+    run "$tmp/has"
+    assertEquals "$err" 0 "$status"
+    assertContains "$out" 'OpenSSL 3.'
+    assertContains "$(readelf -d "$tmp/has")" '[libwrapsock.so.1]'
+}
+
+test_examples_when_installed_then_they_build() {
+    not_for_sanitizers && return
+    count=0
+    for source in "$PREFIX"/share/doc/wrapsock/examples/*.c; do
+        begin_case "${source##*/}"
+        # shellcheck disable=SC2046 # words
+        run $CC -Wall -Wextra -Werror -pthread -D_GNU_SOURCE -o "$tmp/example" "$source" $(words)
+        assertEquals "$err" 0 "$status"
+        end_case
+        count=$((count + 1))
+    done
+    assertEquals "$(find "$TOP/lib/examples" -name '*.c' | wc -l)" "$count"
+}
+
+test_header_when_included_alone_then_clean() {
+    echo '#include <wrapsock.h>' >"$tmp/alone.c"
+    cp "$tmp/alone.c" "$tmp/alone.cc"
+    for compiler in "gcc -std=c99" "gcc -std=c11" "gcc -std=gnu2x" "clang -std=c99" "g++ -std=c++98 -Wno-variadic-macros -Wno-long-long" "g++ -std=c++11" \
+        "g++ -std=c++20" "clang++ -std=c++17"; do
+        command -v "${compiler%% *}" >/dev/null || continue
+        begin_case "$compiler"
+        case $compiler in *++*) source=$tmp/alone.cc ;; *) source=$tmp/alone.c ;; esac
+        # shellcheck disable=SC2086 # words
+        run $compiler -Wall -Wextra -Wpedantic -Wshadow -Werror -I "$TOP/lib" -fsyntax-only "$source"
+        assertEquals "$err" 0 "$status"
+        end_case
+    done
+}
+
+test_program_when_in_cpp_then_it_talks() {
+    not_for_sanitizers && return
+    cat >"$tmp/client.cc" <<-'END'
+	#include <wrapsock.h>
+	#include <sys/socket.h>
+	#include <netinet/in.h>
+	#include <cstdio>
+	#include <cstdlib>
+	#include <memory>
+	#include <string>
+
+	int main(int, char **argv)
+	{
+		std::unique_ptr<wrapsock_ctx, void (*)(wrapsock_ctx *)> ctx(wrapsock_ctx_new(WRAPSOCK_PROTOCOL_TLS_CLIENT), wrapsock_ctx_free);
+		wrapsock_options options = WRAPSOCK_OPTIONS_INIT;
+		sockaddr_in to = {};
+		const std::string word = "a word";
+		char back[6];
+
+		to.sin_family = AF_INET;
+		to.sin_port = htons(std::atoi(argv[1]));
+		to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		options.ca_certs = argv[2];
+		options.server_hostname = "localhost";
+		options.flags = WRAPSOCK_OWN_FD;
+		wrapsock_sock *sock = wrapsock_wrap_socket(socket(AF_INET, SOCK_STREAM, 0), &options);
+		if (!ctx || !sock || wrapsock_connect(sock, reinterpret_cast<sockaddr *>(&to), sizeof to) < 0) {
+			std::puts(wrapsock_errstr(sock));
+			return 1;
+		}
+		if (wrapsock_sendall(sock, word.data(), word.size(), 0) < 0 || wrapsock_recv(sock, back, sizeof back, 0) != 6)
+			return 1;
+		std::printf("%.6s\n", back);
+		return wrapsock_close(sock);
+	}
+	END
+    # shellcheck disable=SC2046 # words
+    run g++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -o "$tmp/client" "$tmp/client.cc" $(words)
+    assertEquals "$err" 0 "$status"
+    port=$(free_port)
+    start echo "$PYTHON" "$TOP/tests/peers/echo_tls.py" "$certs" "tls:echo:$port:server"
+    wait_listen "$port"
+    run "$tmp/client" "$port" "$certs/ca.pem"
+    assertEquals "$out$err" 'a word' "$out"
+    assertEquals 0 "$status"
+}
+
+# What the header declares is exported, and nothing else is, but for the table that the preload object asks for.
+test_library_when_listed_then_as_the_header() {
+    tr '\n' ' ' <"$TOP/lib/wrapsock.h" | sed 's|/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/||g' | grep -o 'wrapsock_[A-Za-z0-9_]* *(' | tr -d ' (' | sort -u >"$tmp/declared"
+    nm -D --defined-only "$LIBRARY" | sed -n 's/.* [TD] \(wrapsock_[A-Za-z0-9_]*\).*/\1/p' | grep -v '^wrapsock_core_' | sort -u >"$tmp/exported"
+    assertNotEquals 0 "$(grep -c . "$tmp/declared")"
+    assertEquals 'declared only' '' "$(comm -23 "$tmp/declared" "$tmp/exported" | tr '\n' ' ')"
+    assertEquals 'exported only' '' "$(comm -13 "$tmp/declared" "$tmp/exported" | tr '\n' ' ')"
+}
+
+abi() { make --no-print-directory -C "$TOP" BUILD="$BUILD" ABI="$1" ABI_NOW="$tmp/now.abi" abi >"$tmp/abi.out" 2>&1; }
+
+test_interface_when_compared_then_as_recorded() {
+    not_for_sanitizers && return
+    command -v abidw >/dev/null || { skip 'no abidw: package abigail-tools'; return; }
+    abi "$TOP/lib/libwrapsock.abi"
+    assertEquals "$(tail -n 20 "$tmp/abi.out")" 0 $?
+    # It must be able to fail: a function that went, a struct that was another size, a constant with another value.
+    for change in "s/wrapsock_has/wrapsock_had/" "s/\(name='wrapsock_options' size-in-bits='\)512/\1448/" "s/\(WRAPSOCK_E_EOF' value='\)8/\19/"; do
+        begin_case "$change"
+        sed "$change" "$TOP/lib/libwrapsock.abi" >"$tmp/other.abi"
+        assertFalse 'nothing to change' "cmp -s '$TOP/lib/libwrapsock.abi' '$tmp/other.abi'"
+        abi "$tmp/other.abi"
+        assertNotEquals 'not noticed' 0 $?
+        assertContains "$(cat "$tmp/abi.out")" 'changes summary'
+        end_case
+    done
+}
+
+. "$SHUNIT2"

@@ -51,7 +51,7 @@ connect_tcp(const char *host, const char *port)
 	return fd;
 }
 
-/* Each line of the answer in quotes, as the seed of this example prints them. */
+/* Each line of the answer in quotes, as Python's manual prints them. */
 static void
 print_lines(char *text)
 {

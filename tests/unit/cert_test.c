@@ -5,12 +5,18 @@
 #include "cert.h"
 #include "wrapsock.h"
 
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -475,6 +481,83 @@ check_library(void)
 	result("no feature", wrapsock_has(NULL) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
 }
 
+/* N16: the environment outranks what is built in; what is not there is NULL. */
+static void
+check_paths(void)
+{
+	struct wrapsock_verify_paths paths;
+
+	setenv("SSL_CERT_FILE", "/no/such/file", 1);
+	setenv("SSL_CERT_DIR", "/", 1);
+	errno = EDOM;
+	wrapsock_get_default_verify_paths(&paths);
+	result("N16: a file that is not there", !paths.cafile && errno == EDOM);
+	result("N16: a folder of the environment's", same(paths.capath, "/"));
+	result("N16: the names", same(paths.openssl_cafile_env, "SSL_CERT_FILE") && same(paths.openssl_capath_env, "SSL_CERT_DIR"));
+	result("N16: the built-in places", paths.openssl_cafile[0] == '/' && paths.openssl_capath[0] == '/');
+	unsetenv("SSL_CERT_FILE");
+	unsetenv("SSL_CERT_DIR");
+	wrapsock_get_default_verify_paths(&paths);
+	result("N16: without an environment", !paths.capath || same(paths.capath, paths.openssl_capath));
+}
+
+/* ---- wrapsock_get_server_certificate: rows 41 and 42; what it fetches is compared by tests/examples_test.sh ---- */
+
+/* A listener of ours that never answers. */
+static int
+silent_server(char port[static 8])
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, len) < 0 || listen(fd, 1) < 0 || getsockname(fd, (struct sockaddr *)&addr, &len) < 0) {
+		perror("a listener");
+		exit(1);
+	}
+	snprintf(port, 8, "%d", ntohs(addr.sin_port));
+	return fd;
+}
+
+static void
+check_server_certificate(void)
+{
+	static const struct {
+		const char *what, *host, *port;
+		int version, timeout;
+		enum wrapsock_err code;
+		int error;
+	} refused[] = {
+		{ "row 42: SSLv3", "127.0.0.1", "1", WRAPSOCK_PROTOCOL_SSLv3, 1000, WRAPSOCK_E_UNSUPPORTED, EOPNOTSUPP },
+		{ "row 42: SSLv2", "127.0.0.1", "1", WRAPSOCK_PROTOCOL_SSLv2, 1000, WRAPSOCK_E_UNSUPPORTED, EOPNOTSUPP },
+		{ "row 42: TLSv1", "127.0.0.1", "1", WRAPSOCK_PROTOCOL_TLSv1, 1000, WRAPSOCK_E_UNSUPPORTED, EOPNOTSUPP },
+		{ "no such protocol", "127.0.0.1", "1", 42, 1000, WRAPSOCK_E_INVALID, EINVAL },
+		{ "a server's protocol", "127.0.0.1", "1", WRAPSOCK_PROTOCOL_TLS_SERVER, 1000, WRAPSOCK_E_INVALID, EINVAL },
+		{ "no host", NULL, "1", WRAPSOCK_PROTOCOL_TLS, 1000, WRAPSOCK_E_INVALID, EINVAL },
+		{ "an empty host", "", "1", WRAPSOCK_PROTOCOL_TLS, 1000, WRAPSOCK_E_INVALID, EINVAL },
+		{ "no port", "127.0.0.1", NULL, WRAPSOCK_PROTOCOL_TLS, 1000, WRAPSOCK_E_INVALID, EINVAL },
+		{ "no time", "127.0.0.1", "1", WRAPSOCK_PROTOCOL_TLS, 0, WRAPSOCK_E_INVALID, EINVAL },
+		{ "nobody there", "127.0.0.1", "1", WRAPSOCK_PROTOCOL_TLS, 1000, WRAPSOCK_E_SYSCALL, ECONNREFUSED },
+	};
+	char port[8];
+	int fd = silent_server(port);
+	struct timespec from, to;
+	char *pem;
+
+	for (size_t i = 0; i < COUNT(refused); i++) {
+		pem = wrapsock_get_server_certificate(refused[i].host, refused[i].port, refused[i].version, NULL, refused[i].timeout);
+		result(refused[i].what, !pem && errno == refused[i].error && wrapsock_err(NULL) == refused[i].code && *wrapsock_errstr(NULL));
+		wrapsock_free(pem);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	pem = wrapsock_get_server_certificate("127.0.0.1", port, WRAPSOCK_PROTOCOL_TLS, NULL, 300);
+	result("row 41: a silent server", !pem && errno == ETIMEDOUT && wrapsock_err(NULL) == WRAPSOCK_E_TIMEOUT);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	result("row 41: no longer than it may", to.tv_sec - from.tv_sec < 10);
+	wrapsock_free(pem);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -489,6 +572,8 @@ main(void)
 	check_parse();
 	check_random();
 	check_library();
+	check_paths();
+	check_server_certificate();
 	EVP_PKEY_free(key);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;

@@ -5,6 +5,10 @@ CPU is user and system time per operation of everything on the server's side (pr
 in which the set-ups take turns; latency is the median over the rounds; the spread of either is in the table.  Everybody has the same suite,
 group and certificate.  The server side is pinned to one core and the load to another, in a network namespace of their own.  Before it is
 measured, each server shows them in a verified handshake.  A run in which a process died or no operation completed is not reported.
+
+In the table "server" is program and proxy, "client" the load, "both" their sum: CPU for each operation, or memory for each idle connection.
+"x native" compares with the server's own TLS.  A wrapped client may resume sessions by itself, in full connections, too.  Of the targets at
+the end "rounds" has the least and the most that single rounds gave; where these stand on both sides of the target, the verdict says so.
 """
 import argparse
 import os

@@ -3,6 +3,7 @@
  * same certificates is compared by tests/cert_test.sh.
  */
 #include "cert.h"
+#include "ran.h"
 #include "wrapsock.h"
 
 #include <sys/socket.h>
@@ -77,7 +78,7 @@ static const char *const no_times[] = {
 };
 
 static void
-check_times(void)
+row_37_38_39_40_D4_times_when_converted_then_seconds(void)
 {
 	int64_t seconds;
 
@@ -131,7 +132,7 @@ static const struct {
 };
 
 static void
-check_pem(void)
+row_45_46_pem_when_converted_then_byte_for_byte(void)
 {
 	unsigned char *der;
 	size_t len;
@@ -231,7 +232,7 @@ made(const struct attribute *subject, size_t nsubject, const struct extension *e
 
 /* Row 90: parts of one RDN share its index. Row 92: an unknown attribute is its number. S6: nothing ends at a NUL. */
 static void
-check_names(void)
+row_88_90_92_S6_names_when_decoded_then_whole_and_in_order(void)
 {
 	static const struct attribute subject[] = {
 		{ OU, V_ASN1_UTF8STRING, "one", 3, 0 },
@@ -279,7 +280,7 @@ check_names(void)
 
 /* A subject that is no text is an error, not a name cut short. */
 static void
-check_no_text(void)
+row_90_name_when_it_is_no_text_then_an_error(void)
 {
 	static const struct attribute subject[] = { { CN, V_ASN1_SEQUENCE, "\x30\x00", 2, 0 } };
 	char err[200] = "";
@@ -291,7 +292,7 @@ check_no_text(void)
 
 /* Row 86: what was not validated shows nothing. */
 static void
-check_unvalidated(void)
+row_86_certificate_when_not_validated_then_empty(void)
 {
 	static const struct attribute subject[] = { { CN, V_ASN1_UTF8STRING, "x", 1, 0 } };
 	static const struct wrapsock_name none;
@@ -370,7 +371,7 @@ list(char *out, size_t size, const struct wrapsock_cert *cert)
 }
 
 static void
-check_extensions(void)
+row_89_93_N21_S6_S7_extensions_when_decoded_then_each_kind(void)
 {
 	for (size_t i = 0; i < COUNT(extensions); i++) {
 		char err[200] = "", out[300] = "";
@@ -387,7 +388,7 @@ check_extensions(void)
 
 /* A DirName is one text, and a list of its parts. */
 static void
-check_dir_name(void)
+row_89_dir_name_when_decoded_then_text_and_parts(void)
 {
 	static const struct extension ext = { SAN, "\x30\x2f\x82\x01" "a" "\xa4\x2a\x30\x28"
 		"\x31\x15" "\x30\x08\x06\x03\x55\x04\x03\x0c\x01" "b" "\x30\x09\x06\x03\x55\x04\x0b\x0c\x02" ",c"
@@ -419,7 +420,7 @@ static const char *const no_certs[] = {
 };
 
 static void
-check_parse(void)
+row_46_certificate_when_there_is_none_then_invalid(void)
 {
 	for (size_t i = 0; i < COUNT(no_certs); i++) {
 		errno = 0;
@@ -432,7 +433,7 @@ check_parse(void)
 /* ---- the library: rows 2, 33 to 36, 53 to 55, 129 ---- */
 
 static void
-check_random(void)
+row_33_34_35_36_N39_random_when_asked_then_given(void)
 {
 	unsigned char a[64] = {0}, b[64] = {0};
 
@@ -461,7 +462,7 @@ static const struct {
 };
 
 static void
-check_library(void)
+row_2_53_54_55_129_N9_library_when_asked_then_tells(void)
 {
 	unsigned long number = wrapsock_openssl_version_number();
 	char text[64];
@@ -483,7 +484,7 @@ check_library(void)
 
 /* N16: the environment outranks what is built in; what is not there is NULL. */
 static void
-check_paths(void)
+N16_paths_when_the_environment_names_them_then_those(void)
 {
 	struct wrapsock_verify_paths paths;
 
@@ -520,7 +521,7 @@ silent_server(char port[static 8])
 }
 
 static void
-check_server_certificate(void)
+row_41_42_server_certificate_when_it_cannot_be_had_then_why(void)
 {
 	static const struct {
 		const char *what, *host, *port;
@@ -558,22 +559,39 @@ check_server_certificate(void)
 	close(fd);
 }
 
+#define TEST(function) { #function, function }
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	TEST(row_37_38_39_40_D4_times_when_converted_then_seconds),
+	TEST(row_45_46_pem_when_converted_then_byte_for_byte),
+	TEST(row_88_90_92_S6_names_when_decoded_then_whole_and_in_order),
+	TEST(row_90_name_when_it_is_no_text_then_an_error),
+	TEST(row_86_certificate_when_not_validated_then_empty),
+	TEST(row_89_93_N21_S6_S7_extensions_when_decoded_then_each_kind),
+	TEST(row_89_dir_name_when_decoded_then_text_and_parts),
+	TEST(row_46_certificate_when_there_is_none_then_invalid),
+	TEST(row_33_34_35_36_N39_random_when_asked_then_given),
+	TEST(row_2_53_54_55_129_N9_library_when_asked_then_tells),
+	TEST(N16_paths_when_the_environment_names_them_then_those),
+	TEST(row_41_42_server_certificate_when_it_cannot_be_had_then_why),
+};
+
 int
 main(void)
 {
 	key = EVP_EC_gen("P-256");
-	check_times();
-	check_pem();
-	check_names();
-	check_no_text();
-	check_unvalidated();
-	check_extensions();
-	check_dir_name();
-	check_parse();
-	check_random();
-	check_library();
-	check_paths();
-	check_server_certificate();
+	for (size_t i = 0; i < COUNT(tests); i++) {
+		unsigned before = failed;
+
+		tests[i].run();
+		if (failed == before)
+			test_ran(tests[i].name);
+		else
+			printf("in %s\n", tests[i].name);
+	}
 	EVP_PKEY_free(key);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;

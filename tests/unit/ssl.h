@@ -379,6 +379,8 @@ static void UNUSED
 duo_close(struct duo *d)
 {
 	wrapsock_close(d->s);
+	if (d->p)
+		SSL_set_shutdown(d->p, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);	/* or its session would not be resumed */
 	SSL_free(d->p);
 	if (d->fd[0] >= 0)
 		close(d->fd[0]);

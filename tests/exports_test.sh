@@ -25,6 +25,12 @@ test_library_when_listed_then_equals_symbols_list() {
     assertEquals "$(cat "$tmp/difference")" 0 $?
 }
 
+# Row 79: an encrypted stream has neither addresses nor messages.
+test_library_when_listed_then_no_call_with_an_address_or_a_message() {
+    assertNull "$(exported "$LIBRARY" | grep -E '^wrapsock_(sendto|recvfrom|sendmsg|recvmsg|recv_into|read|write)$')"
+    assertTrue 'recv is there' "exported '$LIBRARY' | grep -qx wrapsock_recv"
+}
+
 # libgcc_s unwinds cancelled threads; everything is linked with the C library's loader.
 test_preload_when_loaded_then_brings_nothing_along() {
     if [ -n "$sanitizer" ]; then

@@ -272,6 +272,8 @@ setUp() { scope='test'; }
 
 tearDown() {
     end_case
+    # Its name, for tests/surface_test.sh.
+    if [ "${__shunit_testSuccess:-0}" -eq 0 ] && [ -n "${TESTS_RAN:-}" ] && [ -n "${_shunit_test_:-}" ]; then echo "$_shunit_test_" >>"$TESTS_RAN"; fi
     for _pid in $started_test; do stop_pid "$_pid"; done
     started_test=''
     if [ "${__shunit_testSuccess:-0}" -ne 0 ]; then

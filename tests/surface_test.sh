@@ -1,0 +1,35 @@
+#!/bin/sh
+# The explicit API, statement by statement: every row of tests/surface.tsv names a test that exists, and that has passed.
+. "$(dirname "$0")/lib.sh"
+
+ROWS=136
+TABLE=$TOP/tests/surface.tsv
+
+rows() { grep -v '^#' "$TABLE"; }
+
+test_rows_when_counted_then_each_is_there_once() {
+    assertEquals "$(seq "$ROWS")" "$(rows | cut -f 1)"
+    short=$(rows | awk -F '\t' 'NF != 4 || $2 == "" || $3 == "" || $4 == "" { print $1 }')
+    assertNull "rows without a test: $short" "$short"
+}
+
+test_rows_when_they_name_a_test_then_it_exists() {
+    strangers=$(rows | while IFS="$(printf '\t')" read -r row file name _; do
+        grep -qsE "^$name\(" "$TOP/tests/$file" || echo "row $row: tests/$file has no $name"
+    done)
+    assertNull "$strangers" "$strangers"
+}
+
+# tests/run collects the names of the tests that pass; this file is the last one that it runs.
+test_rows_when_the_suite_has_run_then_their_tests_have_passed() {
+    if [ -z "${TESTS_WHOLE:-}" ]; then
+        skip "only part of the suite runs"
+        return
+    fi
+    missing=$(rows | while IFS="$(printf '\t')" read -r row file name _; do
+        grep -qsx "$name" "$TESTS_RAN" || echo "row $row: $name of tests/$file did not pass"
+    done)
+    assertNull "$missing" "$missing"
+}
+
+. "$SHUNIT2"

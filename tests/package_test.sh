@@ -49,16 +49,16 @@ test_program_when_built_by_pkg_config_then_it_runs() {
 
 test_examples_when_installed_then_they_build() {
     not_for_sanitizers && return
-    count=0
-    for source in "$PREFIX"/share/doc/wrapsock/examples/*.c; do
-        begin_case "${source##*/}"
-        # shellcheck disable=SC2046 # words
-        run $CC -Wall -Wextra -Werror -pthread -D_GNU_SOURCE -o "$tmp/example" "$source" $(words)
-        assertEquals "$err" 0 "$status"
+    cp -r "$PREFIX/share/doc/wrapsock/examples" "$tmp/examples"
+    run make --no-print-directory -C "$tmp/examples" CC="$CC" CFLAGS='-O2 -Wall -Wextra -Werror'
+    assertEquals "$err" 0 "$status"
+    for source in "$TOP"/lib/examples/*.c; do
+        name=$(basename "$source" .c)
+        begin_case "$name"
+        run "$tmp/examples/$name"
+        assertContains "$err" "usage: $name"
         end_case
-        count=$((count + 1))
     done
-    assertEquals "$(find "$TOP/lib/examples" -name '*.c' | wc -l)" "$count"
 }
 
 test_header_when_included_alone_then_clean() {
@@ -137,6 +137,7 @@ abi() { make --no-print-directory -C "$TOP" BUILD="$BUILD" ABI="$1" ABI_NOW="$tm
 test_interface_when_compared_then_as_recorded() {
     not_for_sanitizers && return
     command -v abidw >/dev/null || { skip 'no abidw: package abigail-tools'; return; }
+    readelf -SW "$LIBRARY" | grep -q '\.debug_info' || { skip 'the library was built without -g'; return; }
     abi "$TOP/lib/libwrapsock.abi"
     assertEquals "$(tail -n 20 "$tmp/abi.out")" 0 $?
     # It must be able to fail: a function that went, a struct that was another size, a constant with another value.

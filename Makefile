@@ -32,7 +32,7 @@ preload  = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard preload/*.c)))
 tools    = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tools/*.c)))
 units    = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*_test.c)))
 probes   = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/probes/*.c)))
-benches  = $(addprefix $(BUILD)/bench/,call load serve start)
+benches  = $(addprefix $(BUILD)/bench/,call load serve start api_load api_serve)
 examples = $(patsubst lib/%.c,$(BUILD)/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers  = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 scripts  = tools/wrapsock $(sort $(wildcard tools/*.sh tests/run tests/install-packages tests/*.sh)) .ci/run
@@ -103,6 +103,9 @@ $(BUILD)/bench/%: ARGS = $(test-flags) -lssl -lcrypto
 $(BUILD)/bench/%: tests/bench/%.c Makefile
 	$(link)
 $(BUILD)/bench/load $(BUILD)/bench/serve: tests/bench/end_openssl.c tests/bench/end.h
+$(BUILD)/bench/api_%: ARGS = $(test-flags) -L$(BUILD) -lwrapsock -Wl,-rpath,'$$ORIGIN/..'
+$(BUILD)/bench/api_%: tests/bench/%.c tests/bench/end_api.c tests/bench/end.h $(BUILD)/libwrapsock.so Makefile
+	$(link)
 $(BUILD)/examples/%: ARGS = $(test-flags) -L$(BUILD) -lwrapsock -Wl,-rpath,$(abspath $(BUILD))
 $(BUILD)/examples/%: lib/examples/%.c $(BUILD)/libwrapsock.so Makefile
 	$(link)

@@ -1,6 +1,6 @@
 /*
- * end.h - one end of a connection for the benchmark's own programs: plain, or with TLS, in end_openssl.c as OpenSSL's manual shows it and
- * with its defaults.
+ * end.h - one end of a connection for the benchmark's own programs: plain, or with TLS.  The same programs are
+ * linked with end_openssl.c, TLS as OpenSSL's manual shows it and with its defaults, and with end_api.c, this library's.
  */
 #ifndef WRAPSOCK_BENCH_END_H
 #define WRAPSOCK_BENCH_END_H

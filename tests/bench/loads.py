@@ -86,8 +86,8 @@ def wrk(setup, name, connections, seconds):
 
 
 def load_command(setup, mode, seconds, *options):
-    tls = ["-a", setup.bench.keys.ca, "-s", CIPHER, "-g", GROUP] if setup.kind.client == "native" else []
-    return [setup.bench.program("load"), *tls, *options, mode, str(setup.port), str(seconds)]
+    tls = ["-a", setup.bench.keys.ca, "-s", CIPHER, "-g", GROUP] if setup.kind.client in ("native", "api") else []
+    return [setup.bench.program("api_load" if setup.kind.client == "api" else "load"), *tls, *options, mode, str(setup.port), str(seconds)]
 
 
 def read_load(out):
@@ -99,10 +99,10 @@ def load(setup, mode, seconds, *options, core=LOAD_CORE):
     return drive(setup, load_command(setup, mode, seconds, *options), read_load, core)
 
 
-def connect(setup, seconds, resume):
-    request = "GET /16 HTTP/1.0\r\nHost: localhost\r\n\r\n"
-    sample = load(setup, "connect", seconds, "-n", "8", "-q", request, "-e", ENDING, *(["-r"] if resume else []))
-    if setup.kind.client == "native" and not resume and sample.resumed:
+def connect(setup, seconds, resume, request=None):
+    """New connections of eight threads; REQUEST, or serve.c's."""
+    sample = load(setup, "connect", seconds, "-n", "8", *(["-q", request, "-e", ENDING] if request else []), *(["-r"] if resume else []))
+    if setup.kind.client in ("native", "api") and not resume and sample.resumed:
         raise Refused(f"{setup.name}: {sample.resumed} of {sample.operations} full connections were resumed")
     return sample
 

@@ -4,7 +4,9 @@ from machine import SERVER_CORE
 from servers import Nginx, Redis, Stream
 from setups import KINDS
 
-ALL = tuple(KINDS)
+API = ("native", "api", "api-client", "api-both")
+ALL = tuple(name for name in KINDS if name not in API[1:])
+GET = "GET /16 HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
 class Scenario:
@@ -28,20 +30,32 @@ def nginx(file, words, connections):
     return Scenario("nginx", f"nginx {words}", Nginx(), "us/request", lambda setup, seconds: loads.wrk(setup, file, connections, seconds))
 
 
-def bulk(mode, words):
-    return Scenario("bulk", f"bulk, server {words}", Stream(), "us/MiB", lambda setup, seconds: loads.load(setup, mode, seconds).scaled(64))
+def streams(group, prefix, kinds):
+    """Our own server: bulk each way, and ping-pong on one core, where no core has to be woken."""
+    def bulk(mode):
+        return lambda setup, seconds: loads.load(setup, mode, seconds).scaled(64)
+
+    def pingpong(setup, seconds):
+        return loads.load(setup, "pingpong", seconds, core=SERVER_CORE)
+    return [Scenario(group or "bulk", f"{prefix}bulk, server sends", Stream(), "us/MiB", bulk("receive"), kinds=kinds),
+            Scenario(group or "bulk", f"{prefix}bulk, server receives", Stream(), "us/MiB", bulk("send"), kinds=kinds),
+            Scenario(group or "pingpong", f"{prefix}ping-pong 64 B, one core", Stream(), "us/round trip", pingpong, kinds=kinds)]
+
+
+def connects(group, prefix, server, kinds, request=None):
+    return [Scenario(group, f"{prefix}new connection, full", server, "us/connection",
+                     lambda setup, seconds: loads.connect(setup, seconds, False, request), kinds=kinds),
+            Scenario(group, f"{prefix}new connection, resumed", server, "us/connection",
+                     lambda setup, seconds: loads.connect(setup, seconds, True, request), kinds=tuple(kind for kind in kinds if kind != "plain"))]
 
 
 SCENARIOS = [
     *(redis(test, size, pipeline) for size in (64, 4096) for pipeline in (1, 16) for test in ("set", "get")),
     nginx("1k", "1 KiB", 50), nginx("100k", "100 KiB", 50), nginx("10m", "10 MiB", 8),
-    bulk("receive", "sends"), bulk("send", "receives"),
+    *streams(None, "", ALL),
     Scenario("pingpong", "ping-pong 64 B, two cores", Stream(), "us/round trip", lambda setup, seconds: loads.load(setup, "pingpong", seconds)),
-    Scenario("pingpong", "ping-pong 64 B, one core", Stream(), "us/round trip",
-             lambda setup, seconds: loads.load(setup, "pingpong", seconds, core=SERVER_CORE)),
-    Scenario("connect", "new connection, full", Nginx(), "us/connection", lambda setup, seconds: loads.connect(setup, seconds, False)),
-    Scenario("connect", "new connection, resumed", Nginx(), "us/connection", lambda setup, seconds: loads.connect(setup, seconds, True),
-             kinds=tuple(name for name in ALL if name != "plain")),
+    *connects("connect", "", Nginx(), ALL, GET),
+    *streams("api", "API ", API), *connects("api", "API ", Stream(), API),
 ]
 
 

@@ -24,9 +24,9 @@ class Redis:
     request = "ECHO =\r\n"
     ending = f"{ENDING}\r\n"
 
-    def command(self, bench, port, native):
+    def command(self, bench, port, speaks):
         command = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", bench.folder, "--maxclients", "12000"]
-        if not native:
+        if speaks == "plain":
             return [*command, "--port", str(port)]
         return [*command, "--port", "0", "--tls-port", str(port), "--tls-cert-file", bench.keys.cert, "--tls-key-file", bench.keys.key,
                 "--tls-ca-cert-file", bench.keys.ca, "--tls-auth-clients", "no", "--tls-protocols", "TLSv1.3", "--tls-ciphersuites", CIPHER]
@@ -37,7 +37,7 @@ class Nginx:
     request = "GET /16 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     ending = ENDING
 
-    def command(self, bench, port, native):
+    def command(self, bench, port, speaks):
         www = os.path.join(bench.folder, "www")
         if not os.path.exists(www):
             os.mkdir(www)
@@ -45,6 +45,7 @@ class Nginx:
                 with open(os.path.join(www, name), "w") as f:
                     f.write("x" * (size - 1) + ENDING)
         temp = " ".join(f"{x}_temp_path {bench.folder}/{x};" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        native = speaks == "native"
         listen = f"listen 127.0.0.1:{port}{' ssl' if native else ''} backlog=4096; {nginx_tls(bench.keys) if native else ''}"
         conf = os.path.join(bench.folder, f"nginx-{port}.conf")
         with open(conf, "w") as f:
@@ -56,8 +57,9 @@ class Nginx:
 
 
 class Stream:
-    """Our own, for bulk and ping-pong: blocking calls, with TLS the loop of OpenSSL's manual."""
+    """Our own, for bulk and ping-pong: blocking calls, with TLS of its own the loop of OpenSSL's manual, or this library's interface."""
     name, needs = "stream", ()
 
-    def command(self, bench, port, native):
-        return [bench.program("serve"), str(port), *([bench.keys.cert, bench.keys.key, CIPHER, GROUP] if native else [])]
+    def command(self, bench, port, speaks):
+        tls = [bench.keys.cert, bench.keys.key, CIPHER, GROUP] if speaks != "plain" else []
+        return [bench.program("api_serve" if speaks == "api" else "serve"), str(port), *tls]

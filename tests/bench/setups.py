@@ -45,7 +45,7 @@ def nginx_stream(bench, port, to):
 
 
 class Kind:
-    """SERVER is plain, native, wrapped or a proxy in front of a plain one; CLIENT plain, native or wrapped."""
+    """SERVER is plain, native, api, wrapped or a proxy in front of a plain one; CLIENT plain, native, api or wrapped."""
 
     def __init__(self, name, server, client, needs=()):
         self.name, self.server, self.client, self.needs = name, server, client, needs
@@ -64,6 +64,9 @@ KINDS = {kind.name: kind for kind in (
     Kind("hitch", hitch, "native", ("hitch",)),
     Kind("haproxy", haproxy, "native", ("haproxy",)),
     Kind("nginx-stream", nginx_stream, "native", ("nginx", NGINX_STREAM)),
+    Kind("api", "api", "native"),
+    Kind("api-client", "native", "api"),
+    Kind("api-both", "api", "api"),
 )}
 PROXIES = [kind.name for kind in KINDS.values() if callable(kind.server)]
 
@@ -85,7 +88,7 @@ class Setup:
     def start(self):
         proxied = callable(self.kind.server)
         behind = self.bench.free_port() if proxied else self.port
-        command = self.server.command(self.bench, behind, self.kind.server == "native")
+        command = self.server.command(self.bench, behind, self.kind.server if self.kind.server in ("native", "api") else "plain")
         if self.kind.server == "wrapped":
             command = [self.bench.launcher, "-q", "-p", self.bench.server_policy, *command]
         self.run(self.name if not proxied else f"{self.name} server", command, behind)

@@ -58,6 +58,16 @@ test_bench_when_short_then_each_setup_is_measured() {
     assertTrue 'figures.json' "'$PYTHON' -m json.tool '$tmp/figures/figures.json' >'$tmp/json'"
 }
 
+test_bench_when_with_the_explicit_interface_then_measured() {
+    ready || return
+    bench -s api -m 'connection, full|ping-pong'
+    assert_measured 'API new connection, full'
+    assertContains "$out" 'API ping-pong 64 B, one core  ('
+    for kind in native api api-client api-both; do
+        assertEquals "rows of $kind" 2 "$(echo "$out" | grep -cE "^  $kind +[0-9.]+ ")"
+    done
+}
+
 test_bench_when_behind_a_proxy_then_measured() {
     ready || return
     bench -s bulk -m 'server sends' -w 'native stunnel hitch haproxy nginx-stream'

@@ -39,7 +39,7 @@ static struct stat stderr_then;
 static bool stderr_known;
 
 /* Lines of late, by kind. Guarded by a flag that nobody waits for: who finds it set prints. */
-static _Atomic bool repeat_busy;
+static _Atomic bool repeat_busy, repeat_owing;	/* owing: there are lines that nobody has been told of */
 static struct kind {
 	uint64_t hash;
 	int64_t since;
@@ -303,6 +303,7 @@ repeated(enum log_level level, const char *message)
 		snprintf(k->sample, sizeof k->sample, "%.*s", (int)strcspn(message, ";"), message);
 	}
 	again = ++k->count > REPEAT_MOST;
+	repeat_owing |= again;
 	repeat_busy = false;
 	return again;
 }
@@ -312,10 +313,13 @@ static unsigned
 take_missed(int64_t now, enum log_level *level, char sample[static SAMPLE_MOST])
 {
 	unsigned missed = 0;
+	bool owing = false;
 
-	if (atomic_exchange(&repeat_busy, true))
+	if (!repeat_owing || atomic_exchange(&repeat_busy, true))
 		return 0;
 	for (struct kind *k = kinds; k < kinds + REPEAT_KINDS && !missed && repeat_owner == process_id(); k++) {
+		if (k->count && now - k->since < 1000)
+			owing |= k->count > REPEAT_MOST;
 		if (!k->count || now - k->since < 1000)
 			continue;
 		missed = k->count > REPEAT_MOST ? k->count - REPEAT_MOST : 0;
@@ -323,6 +327,7 @@ take_missed(int64_t now, enum log_level *level, char sample[static SAMPLE_MOST])
 		memcpy(sample, k->sample, sizeof k->sample);
 		k->count = 0;
 	}
+	repeat_owing = owing || missed;
 	repeat_busy = false;
 	return missed;
 }
@@ -357,8 +362,12 @@ log_line(enum log_level level, const char *fmt, ...)
 	size_t len;
 	va_list ap;
 
-	if (!log_wants(level))
+	if (repeat_owing)
+		tell_missed(now_ms());	/* whatever happens next is the occasion, also what is not told itself */
+	if (!log_wants(level)) {
+		errno = saved;
 		return;
+	}
 	errno = saved;		/* for %m */
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof message, fmt, ap);
@@ -366,7 +375,6 @@ log_line(enum log_level level, const char *fmt, ...)
 	len = strlen(message);
 	if (len && message[len - 1] == '\n')
 		message[len - 1] = '\0';
-	tell_missed(now_ms());
 	if (!repeated(level, message))
 		put(level, message);
 	errno = saved;

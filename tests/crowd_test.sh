@@ -1,0 +1,87 @@
+#!/bin/sh
+# A thousand connections that say nothing, or break off in the middle of a hello: a wrapped server of every shape goes on serving, keeps little
+# memory for them, lets them go when handshake_timeout is over, and does not fill its log.
+# shellcheck disable=SC1090,SC1091,SC2086,SC2154
+. "$(dirname "$0")/lib.sh"
+
+CROWD=1000
+
+# Two ends of a thousand connections, and some for those who serve.
+# shellcheck disable=SC3045 # dash and bash know -n
+ulimit -n 4096 2>/dev/null
+few=
+# shellcheck disable=SC3045
+[ "$(ulimit -n)" -ge 2200 ] || few=yes
+
+begin() { # SHAPE TIMEOUT
+    write_policy <<-END
+	[server all]
+	match = *:*
+	certfile = @CERTS@/server.pem
+	keyfile = @CERTS@/server.key
+	handshake_timeout = $2
+	END
+    at=$(free_port)
+    start server $wrapped "$PYTHON" "$TOP/tests/peers/crowd.py" serve "$1" "$at"
+    server=$pid
+    wait_listen "$at"
+    served 1
+    quiet=$(resident)
+    start crowd "$PYTHON" "$TOP/tests/peers/crowd.py" silent "$at" "$CROWD"
+    wait_for -t 30 file_contains "$tmp/crowd.out" there
+    assertEquals "the crowd is there: $(cat "$tmp/crowd.err")" 0 $?
+}
+
+served() { # COUNT
+    run timeout 60 "$PYTHON" "$TOP/tests/peers/client_tls.py" "$at" tls13 "$certs/ca.pem" --count "$1"
+    assertEquals "those who speak are served: $out" "$1 of $1" "$(printf '%s\n' "$out" | head -n 1)"
+}
+
+resident() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$server/status"; }
+
+descriptors() { find "/proc/$server/fd" -mindepth 1 2>/dev/null | wc -l; }
+
+gone() { [ "$(descriptors)" -lt 100 ]; }
+
+# The next event tells of what happened in the second before.
+told() {
+    served 1
+    file_contains "$tmp/server.err" 'similar suppressed'
+}
+
+few_lines() {
+    assertTrue "lines in the log: $(grep -c . "$tmp/server.err")" "[ $(grep -c . "$tmp/server.err") -lt 100 ]"
+}
+
+testEventLoop() {
+    [ -z "$few" ] || { skip "too few descriptors"; return; }
+    begin loop 3s
+    served 10
+    grown=$(($(resident) - quiet))
+    assertTrue "memory for a connection that says nothing: $((grown / (CROWD / 1000))) bytes" "[ $grown -lt 60000 ]"
+    wait_for -t 20 gone
+    assertEquals "they are let go: $(descriptors) descriptors" 0 $?
+    wait_for told
+    assertEquals "those who were not told of one by one are counted" 0 $?
+    few_lines
+}
+
+testThreads() {
+    [ -z "$few" ] || { skip "too few descriptors"; return; }
+    begin threads 3s
+    served 10
+    wait_for -t 20 gone
+    assertEquals "they are let go: $(descriptors) descriptors" 0 $?
+    served 2
+    few_lines
+}
+
+# Each holds up one of the 32 processes for as long as the handshake may take, as a peer of plain TCP would for ever.
+testPrefork() {
+    begin prefork 200ms
+    served 3
+    kill -0 "$server"
+    assertEquals "the server lives" 0 $?
+}
+
+. "$SHUNIT2"

@@ -101,6 +101,12 @@ int conn_claim(struct conn *, int direction);
  * places where it can be. 1 = ready, 0 = deadline passed, or -EINTR, -EBADF.
  */
 int conn_wait(struct conn *, int fd, short events, int64_t deadline);
+/*
+ * The same, until more has arrived than what was there: bytes that are only looked at keep the socket readable. *arrivals is -1 at first and
+ * ends in conn_arrivals_end.  1 = look again, at first without a wait; *more = false: for the last time, the peer has ended.
+ */
+int conn_wait_arrival(struct conn *, int fd, int *arrivals, int64_t deadline, bool *more);
+void conn_arrivals_end(int *arrivals);
 bool conn_wait_sent(struct conn *, int64_t deadline);	/* until `sent` is signalled; false = deadline passed */
 int64_t conn_later(int64_t timeout_ms);	/* 0 = never */
 

@@ -468,25 +468,12 @@ read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, bool pee
 	return conn_in_end(c, fd) < 0 && r == 0 ? -ENOMEM : r;
 }
 
-/*
- * A peek that waits for more: the byte that was left keeps the kernel's socket readable, so look again from time to time. As
- * conn_wait, but 1 also when it is time to look; *more = false when it is for the last time, the peer having closed.
- */
-static int
-peek_wait(struct conn *c, int fd, int64_t deadline, bool *more)
-{
-	int64_t soon = conn_now() + 20;
-	int r = conn_wait(c, fd, POLLRDHUP, soon < deadline ? soon : deadline);
-
-	*more = r <= 0;
-	return r == 0 && conn_now() < deadline ? 1 : r;
-}
-
 static ssize_t
 read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t total, int flags)
 {
 	bool wait = c->blocking && !(flags & MSG_DONTWAIT), peek = flags & MSG_PEEK;
 	int64_t deadline = conn_later(c->rcvtimeo);
+	__attribute__((cleanup(conn_arrivals_end))) int arrivals = -1;	/* of a peek that waits for more */
 	size_t got = 0, least = flags & MSG_WAITALL ? total : (size_t)c->lowat < total ? (size_t)c->lowat : total;
 	ssize_t r = conn_handshake_locked(c, fd, wait, deadline);
 
@@ -506,7 +493,7 @@ read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t 
 		r = nothing(c);
 		if (r != -EAGAIN || !wait)
 			return got ? (ssize_t)got : r;
-		r = peek && got ? peek_wait(c, fd, deadline, &wait) : conn_wait(c, fd, POLLIN, deadline);
+		r = peek && got ? conn_wait_arrival(c, fd, &arrivals, deadline, &wait) : conn_wait(c, fd, POLLIN, deadline);
 		if (r <= 0)
 			return got ? (ssize_t)got : r ? r : -EAGAIN;
 	}

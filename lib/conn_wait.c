@@ -1,6 +1,10 @@
 /* conn_wait.c - blocking on the program's behalf: outside the lock, with a deadline, cancellable, restarted as the kernel would. */
 #include "conn_impl.h"
 
+#include "raw.h"
+
+#include <sys/epoll.h>
+
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -88,11 +92,10 @@ restarts(void)
 	return true;
 }
 
-int
-conn_wait(struct conn *c, int fd, short events, int64_t deadline)
+/* Until p is ready, on behalf of fd. */
+static int
+wait_on(struct conn *c, int fd, struct pollfd p, int64_t deadline)
 {
-	struct pollfd p = { .fd = fd, .events = events };
-
 	for (;;) {
 		int r = c->closed ? -EBADF : poll_until(c, &p, deadline);
 
@@ -104,4 +107,43 @@ conn_wait(struct conn *c, int fd, short events, int64_t deadline)
 			continue;
 		return r;
 	}
+}
+
+int
+conn_wait(struct conn *c, int fd, short events, int64_t deadline)
+{
+	return wait_on(c, fd, (struct pollfd){ .fd = fd, .events = events }, deadline);
+}
+
+void
+conn_arrivals_end(int *arrivals)
+{
+	if (*arrivals >= 0)
+		raw_syscall(SYS_close, *arrivals, 0, 0, 0, 0, 0);
+}
+
+/* What has come since the last look. 0 = nothing. */
+static uint32_t
+arrived(int arrivals)
+{
+	struct epoll_event e = { .events = 0 };
+
+	return raw_syscall(SYS_epoll_pwait, arrivals, (long)&e, 1, 0, 0, 0) > 0 ? e.events : 0;
+}
+
+int
+conn_wait_arrival(struct conn *c, int fd, int *arrivals, int64_t deadline, bool *more)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET };
+	long r = 1;
+
+	if (*arrivals < 0) {
+		*arrivals = (int)(r = raw_syscall(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0));
+		if (r >= 0 && (r = raw_syscall(SYS_epoll_ctl, *arrivals, EPOLL_CTL_ADD, fd, (long)&e, 0, 0)) == 0)
+			r = 1;			/* something may have come since the caller looked */
+	} else {
+		r = wait_on(c, fd, (struct pollfd){ .fd = *arrivals, .events = POLLIN }, deadline);
+	}
+	*more = r > 0 && !(arrived(*arrivals) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+	return (int)r;
 }

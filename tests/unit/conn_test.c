@@ -112,6 +112,7 @@ is_stream(const uint8_t *p, size_t offset, size_t len)
 /* ---- what the process lends to the core ---- */
 
 static _Atomic int blocked;	/* threads that wait in the core */
+static _Atomic int waits;	/* ... that have begun to */
 static _Atomic int warnings;
 static char last_warning[1500];
 
@@ -123,6 +124,7 @@ host_poll(struct pollfd *p, nfds_t n, int timeout)
 	if (timeout == 0)
 		return poll(p, n, 0);
 	blocked++;
+	waits++;
 	r = poll(p, n, timeout);
 	blocked--;
 	return r;
@@ -1516,13 +1518,17 @@ patient_peek(size_t rest, ssize_t want)
 {
 	struct pair p;
 	struct helper h = { .p = &p, .total = 1000 };
+	int before;
 
 	begin_case("a peek that waits, %zu more bytes", rest);
 	pair_up(&p, &variants[1], NULL);
 	conn_set_blocking(p.c, true);
 	peer_tell(&p, 100, 100);
+	before = waits;
 	helper_start(&h, peek_thread);
 	until_blocked(1);
+	poll(NULL, 0, 100);
+	CHECK_IS(waits, before + 1);	/* it sleeps until something happens */
 	if (rest)
 		peer_say(&p, rest, 100);
 	else

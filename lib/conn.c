@@ -526,6 +526,12 @@ conn_fork_child(struct conn *c)
 	}
 }
 
+void
+conn_fork_failed(struct conn *c)
+{
+	share_childless(&c->share);
+}
+
 bool
 conn_last(struct conn *c)
 {

@@ -108,11 +108,13 @@ bool conn_ended(struct conn *, bool *cut);	/* the end of stream has been seen; w
 int conn_unwrap(struct conn *, int fd);
 
 /*
- * fork. Called in this order by the forking thread: prepare before, then child in the child. TLS state is owned per direction: after a fork a
+ * fork. Called in this order by the forking thread: prepare before, then child in the child, or failed if there is none. TLS state is owned
+ * per direction: after a fork a
  * direction belongs to the process that uses it next, the others get EIO.
  */
 void conn_fork_prepare(struct conn *);
 void conn_fork_child(struct conn *);
+void conn_fork_failed(struct conn *);
 bool conn_last(struct conn *);		/* take this process out of the owners; true if no other live one is left */
 
 #endif

@@ -53,6 +53,7 @@ struct core_verbs {
 
 	void (*conn_fork_prepare)(struct conn *);
 	void (*conn_fork_child)(struct conn *);
+	void (*conn_fork_failed)(struct conn *);
 	bool (*conn_last)(struct conn *);
 
 	/* for a face that asks about another face's connection */

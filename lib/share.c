@@ -210,6 +210,13 @@ share_child(struct share *s)
 	__atomic_sub_fetch(&s->owners->coming, 1, __ATOMIC_SEQ_CST);
 }
 
+void
+share_childless(struct share *s)
+{
+	if (s->owners)
+		__atomic_sub_fetch(&s->owners->coming, 1, __ATOMIC_SEQ_CST);
+}
+
 bool
 share_take(struct share *s, int direction)
 {

@@ -24,6 +24,7 @@ void share_init(struct share *);
 void share_free(struct share *);
 bool share_prepare(struct share *);		/* before fork; false = no memory: the child must not use the connection */
 void share_child(struct share *);		/* in the child */
+void share_childless(struct share *);		/* in the parent, if the fork failed */
 bool share_take(struct share *, int direction);	/* may this process use it? the first to ask owns it */
 bool share_mine(const struct share *, int direction);	/* ours, or unshared; does not take it */
 bool share_leave(struct share *);		/* true = nobody else alive holds the connection */

@@ -258,6 +258,16 @@ fdtab_fork_parent(void)
 }
 
 void
+fdtab_fork_failed(void)
+{
+	pthread_mutex_lock(&lock);
+	for (struct sock *s = live; s; s = s->next)
+		if (s->conn)
+			core->conn_fork_failed(s->conn);
+	pthread_mutex_unlock(&lock);
+}
+
+void
 fdtab_fork_child(void)
 {
 	pthread_mutex_init(&lock, NULL);

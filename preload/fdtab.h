@@ -70,6 +70,7 @@ void fdtab_each(void (*call)(int fd, struct sock *, void *arg), void *arg);	/* e
 void fdtab_fork_prepare(void);
 void fdtab_fork_parent(void);
 void fdtab_fork_child(void);
+void fdtab_fork_failed(void);			/* behind fdtab_fork_parent */
 /* In a vfork or bare-clone child the table is another process's: look, do not touch. */
 bool sock_foreign(const struct sock *);
 

@@ -342,6 +342,46 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 	return r;
 }
 
+/* libc asks in a thread of its own; the program learns of the result here, or by waiting for it. */
+static void
+note_request(const struct gaicb *request)
+{
+	if (request && request->ar_name && request->ar_result && decide_clients())
+		note_list(request->ar_name, request->ar_result);
+}
+
+EXPORT int
+gai_error(struct gaicb *request)
+{
+	int r = real.gai_error(request);
+
+	if (r == 0)
+		note_request(request);
+	return r;
+}
+
+EXPORT int
+gai_suspend(const struct gaicb *const list[], int n, const struct timespec *timeout)
+{
+	int r = real.gai_suspend(list, n, timeout);
+
+	for (int i = 0; i < n; i++)
+		if (list[i] && real.gai_error((struct gaicb *)(uintptr_t)list[i]) == 0)
+			note_request(list[i]);
+	return r;
+}
+
+EXPORT int
+getaddrinfo_a(int mode, struct gaicb *list[], int n, struct sigevent *event)
+{
+	int r = real.getaddrinfo_a(mode, list, n, event);
+
+	for (int i = 0; mode == GAI_WAIT && i < n; i++)
+		if (list[i] && real.gai_error(list[i]) == 0)
+			note_request(list[i]);
+	return r;
+}
+
 EXPORT struct hostent *
 gethostbyname(const char *name)
 {

@@ -70,7 +70,24 @@ bare_fork(void)
 		fork_child();
 	else
 		fork_parent();
+	if (pid < 0)
+		fdtab_fork_failed();
 	errno = saved;
+	return pid;
+}
+
+/* The hooks in the parent do not learn whether there is a child. */
+EXPORT pid_t
+fork(void)
+{
+	pid_t pid = real.fork();
+
+	if (pid < 0 && own_pid && !process_foreign()) {
+		int saved = errno;
+
+		fdtab_fork_failed();
+		errno = saved;
+	}
 	return pid;
 }
 

@@ -50,6 +50,19 @@ recv: 13" "$out"
     clean_wires
 }
 
+# The certificate has no address: only the name will do.
+testByNameInTheBackground() {
+    far=$(free_port)
+    start named "$PYTHON" "$TOP/tests/peers/echo_tls.py" "$certs" "tls13:echo:$far:name-only"
+    wait_listen "$far"
+    for how in wait suspend poll; do
+        run timeout 20 $wrapped "$PROBES/resolved" "$far" localhost $how
+        assertEquals "$how: $err" "connect: 0
+echo: hello
+end: 0" "$out"
+    done
+}
+
 testLazyHandshake() {
     write_policy "$tmp/lazy.conf" <<-END
 	[client all]

@@ -13,6 +13,13 @@ testAChildsEndIsNotTheConnections() {
     clean_wires
 }
 
+testAForkThatFails() {
+    before=$(grep -c violation "$tmp/peers.err")
+    same echo fork_fails
+    clean_wires
+    assertEquals "the peers were told goodbye" "$before" "$(grep -c violation "$tmp/peers.err")"
+}
+
 testVfork() {
     run "$PROBES/vforks" "$(port plain echo)"
     expected=$out

@@ -14,10 +14,16 @@ testAChildsEndIsNotTheConnections() {
 }
 
 testAForkThatFails() {
-    before=$(grep -c violation "$tmp/peers.err")
     same echo fork_fails
     clean_wires
-    assertEquals "the peers were told goodbye" "$before" "$(grep -c violation "$tmp/peers.err")"
+    # TLS 1.2 shows the kind of a record: the last one is an alert, close_notify.
+    # shellcheck disable=SC2012
+    last=$(ls "$tmp/echo-tls12.wire"/*-c2s.bytes | tail -n 1)
+    assertEquals 21 "$("$PYTHON" -c 'import sys
+data = open(sys.argv[1], "rb").read()
+while data:
+    kind, data = data[0], data[5 + int.from_bytes(data[3:5], "big"):]
+print(kind)' "$last")"
 }
 
 testVfork() {

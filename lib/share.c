@@ -65,8 +65,8 @@ identity(int pid)
 	p = strrchr(buf, ')');		/* the name may contain anything */
 	if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
 		return 0;
-	p++;
-	for (int field = 2; field < 22 && p; field++)
+	p++;			/* before the third field */
+	for (int field = 3; field < 22 && p; field++)
 		p = strchr(p + 1, ' ');
 	if (!p || sscanf(p, "%llu", &start) != 1)
 		return 0;

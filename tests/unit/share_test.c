@@ -5,6 +5,7 @@
  */
 #include "share.h"
 
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -80,7 +81,7 @@ spawn(int who)
 	return 'y';
 }
 
-/* r, w: may I? R, W: is it mine? f: fork that process; l: am I the last? h: is it my memory? */
+/* r, w: may I? R, W: is it mine? m: grow; f: fork that process; l: am I the last? h: is it my memory? */
 static char
 obey(char order, int who)
 {
@@ -92,6 +93,7 @@ obey(char order, int who)
 	case 'l': return share_leave(&s) ? 'y' : 'n';
 	case 'h': return share_here(&s) ? 'y' : 'n';
 	case 'f': return spawn(who);
+	case 'm': return mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? 'n' : 'y';
 	case 'x': _exit(0);
 	default: return '?';
 	}
@@ -165,6 +167,7 @@ static const struct scene {
 	{ "grandchild", { { 0, 'f', 1, 'y' }, { 1, 'r', 0, 'y' }, { 1, 'f', 2, 'y' }, { 2, 'r', 0, 'y' }, { 0, 'r', 0, 'n' }, { 1, 'r', 0, 'n' } } },
 	{ "the last says so", { { 0, 'f', 1, 'y' }, { 0, 'l', 0, 'n' }, { 1, 'l', 0, 'y' } } },
 	{ "the child goes first", { { 0, 'f', 1, 'y' }, { 1, 'l', 0, 'n' }, { 0, 'l', 0, 'y' } } },
+	{ "who grows is still the same", { { 0, 'f', 1, 'y' }, { 0, 'm', 0, 'y' }, { 1, 'l', 0, 'n' }, { 0, 'l', 0, 'y' } } },
 	{ "three leave", { { 0, 'f', 1, 'y' }, { 1, 'f', 2, 'y' }, { 1, 'l', 0, 'n' }, { 0, 'l', 0, 'n' }, { 2, 'l', 0, 'y' } } },
 };
 

@@ -29,6 +29,7 @@ INCLUDES = -I. -Ipolicy -Ilib
 policy   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard policy/*.c)))
 lib      = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
 preload  = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard preload/*.c)))
+relay    = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/relay/*.c)))
 tools    = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tools/*.c)))
 units    = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*_test.c)))
 probes   = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/probes/*.c)))
@@ -37,12 +38,12 @@ examples = $(patsubst lib/%.c,$(BUILD)/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers  = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 scripts  = tools/wrapsock $(sort $(wildcard tools/*.sh tests/run tests/install-packages tests/*.sh)) .ci/run
 manuals  = $(sort $(wildcard policy/*.[1-9] lib/*.[1-9] preload/*.[1-9] tools/*.[1-9]))
-sources  = $(sort $(wildcard policy/*.[ch] lib/*.[ch] lib/examples/*.[ch] preload/*.[ch] tools/*.[ch] tests/*/*.[ch]))
+sources  = $(sort $(wildcard policy/*.[ch] lib/*.[ch] lib/*/*.[ch] preload/*.[ch] tools/*.[ch] tests/*/*.[ch]))
 
-programs = $(BUILD)/libwrapsock.so $(BUILD)/libwrapsock-preload.so $(BUILD)/wrapsockctl
+programs = $(BUILD)/libwrapsock.so $(BUILD)/libwrapsock-preload.so $(BUILD)/wrapsock-relay $(BUILD)/wrapsockctl
 prefix   = $(abspath $(BUILD))/prefix
 
-all: $(programs)	## build both libraries and wrapsockctl
+all: $(programs)	## build both libraries, their helper and wrapsockctl
 
 # Rooms. The preload object defines read, recv and their like itself: no fortified headers there, and no _FILE_OFFSET_BITS,
 # which would turn its fcntl into fcntl64.  libc calls poll's list write-only, which gcc would hold against us.
@@ -50,6 +51,8 @@ $(BUILD)/policy/%.o: policy/%.c Makefile
 	$(call compile,$(FORTIFY) -Wpedantic)
 $(BUILD)/lib/%.o: lib/%.c Makefile
 	$(call compile,$(FORTIFY) -Wpedantic)
+$(BUILD)/lib/relay/%.o: lib/relay/%.c Makefile
+	$(call compile,$(FORTIFY) -Wpedantic -Ilib)
 $(BUILD)/tools/%.o: tools/%.c Makefile
 	$(call compile,$(FORTIFY) -Wpedantic $(INCLUDES))
 $(BUILD)/preload/%.o: preload/%.c Makefile
@@ -81,6 +84,9 @@ $(BUILD)/libwrapsock.so: $(lib) $(BUILD)/libwrapsock.map
 # The launcher reads the version from the soname: nobody links this object.
 $(BUILD)/libwrapsock-preload.so: ARGS = -shared -Wl,-soname,libwrapsock-preload.so.$(VERSION) -Wl,--version-script=$(BUILD)/libwrapsock-preload.map
 $(BUILD)/libwrapsock-preload.so: $(preload) $(policy) $(BUILD)/lib/log.o $(BUILD)/lib/stack.o $(BUILD)/libwrapsock-preload.map
+	$(link)
+$(BUILD)/wrapsock-relay: ARGS = -pie -lcrypto
+$(BUILD)/wrapsock-relay: $(relay) $(BUILD)/lib/engine_openssl_records.o $(BUILD)/lib/engine_openssl_derive.o $(BUILD)/lib/log.o
 	$(link)
 $(BUILD)/wrapsockctl: ARGS = -pie
 $(BUILD)/wrapsockctl: $(tools) $(policy)
@@ -191,6 +197,7 @@ install: all	## install below PREFIX (/usr/local), staged below DESTDIR
 	$(INSTALL) -d $(to)/bin $(to)/lib/pkgconfig $(to)/include $(to)/share/doc/wrapsock/examples
 	$(INSTALL) -m 755 tools/wrapsock $(BUILD)/wrapsockctl $(to)/bin
 	$(INSTALL) -m 755 $(BUILD)/libwrapsock-preload.so $(to)/lib
+	$(INSTALL) -m 755 $(BUILD)/wrapsock-relay $(to)/lib
 	$(INSTALL) -m 755 $(BUILD)/libwrapsock.so $(to)/lib/libwrapsock.so.1
 	ln -sf libwrapsock.so.1 $(to)/lib/libwrapsock.so
 	$(if $(wildcard lib/wrapsock.h),$(INSTALL) -m 644 lib/wrapsock.h $(to)/include)
@@ -199,7 +206,7 @@ install: all	## install below PREFIX (/usr/local), staged below DESTDIR
 	$(INSTALL) -m 644 $(wildcard policy/examples/* lib/examples/*) $(to)/share/doc/wrapsock/examples
 
 uninstall:	## remove what install put there
-	rm -f $(addprefix $(to)/,bin/wrapsock bin/wrapsockctl lib/libwrapsock-preload.so lib/libwrapsock.so lib/libwrapsock.so.1 \
+	rm -f $(addprefix $(to)/,bin/wrapsock bin/wrapsockctl lib/libwrapsock-preload.so lib/wrapsock-relay lib/libwrapsock.so lib/libwrapsock.so.1 \
 		include/wrapsock.h lib/pkgconfig/wrapsock.pc)
 	for page in $(manuals); do rm -f $(to)/share/man/man$${page##*.}/$${page##*/}; done
 	rm -rf $(to)/share/doc/wrapsock
@@ -217,4 +224,4 @@ help:	## this list
 .PHONY: all tested fuzzers staged demo check matrix bench asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(sort $(wildcard $(BUILD)/*/*.d))
+-include $(sort $(wildcard $(BUILD)/*/*.d $(BUILD)/lib/relay/*.d))

@@ -17,6 +17,12 @@ enum { TAG_MAX = 16, NONCE = RECORDS_NONCE, EXPLICIT = 8, MESSAGE_HEADER = RECOR
 
 /* ---- made ---- */
 
+void
+records_alone(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+}
+
 static const char *
 cipher_name(const struct engine_records *state)
 {

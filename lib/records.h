@@ -28,6 +28,8 @@ enum records_result {
 
 struct records;
 
+void records_alone(void);	/* in a process that is ours alone, before anything else: the host's openssl.cnf is not read */
+
 /* NULL = no memory, or a suite or state that cannot be continued. The caller wipes its copy. */
 struct records *records_new(const struct engine_records *);
 void records_free(struct records *);	/* wipes secrets; NULL is allowed */

@@ -23,13 +23,14 @@ test_policy_when_it_includes_then_only_its_own() {
 }
 
 test_lib_when_it_includes_then_only_its_own() {
-    strangers=$(includes '^"' "$TOP"/lib/*.[ch] | grep -vE ": $(own lib | sed 's/^^//')")
+    strangers=$(includes '^"' "$TOP"/lib/*.[ch] "$TOP"/lib/relay/*.[ch] | grep -vE ": $(own lib | sed 's/^^//')" |
+        grep -vE "^lib/relay/.*: $(own lib/relay | sed 's/^^//')")
     assertNull "$strangers" "$strangers"
 }
 
 test_preload_when_it_looks_outside_then_policy_and_the_core_only() {
     strangers=$(includes '^"' "$TOP"/preload/*.[ch] | grep -vE ": $(own preload | sed 's/^^//')" |
-        grep -vE ': "(policy|core|log|stack|raw)\.h$')
+        grep -vE ': "(policy|core|log|stack|raw|relay)\.h$')
     assertNull "$strangers" "$strangers"
 }
 
@@ -39,7 +40,7 @@ test_tools_when_they_look_outside_then_contracts_only() {
 }
 
 test_openssl_when_included_then_behind_the_engine() {
-    strangers=$(includes '^<openssl/' "$TOP"/policy/*.[ch] "$TOP"/lib/*.[ch] "$TOP"/preload/*.[ch] "$TOP"/tools/*.[ch] |
+    strangers=$(includes '^<openssl/' "$TOP"/policy/*.[ch] "$TOP"/lib/*.[ch] "$TOP"/lib/relay/*.[ch] "$TOP"/preload/*.[ch] "$TOP"/tools/*.[ch] |
         grep -vE '^lib/engine_openssl[a-z_]*\.[ch]: ')
     assertNull "$strangers" "$strangers"
     assertNotNull "the engine includes OpenSSL" "$(includes '^<openssl/' "$TOP"/lib/engine_openssl*.c)"

@@ -615,6 +615,7 @@ test_bounds(void)
 	we = twin(true, &they);
 	CHECK(records_open(we, (const uint8_t *)"HTTP/1.1", 8, &used, plain, &got) == RECORDS_FAILED);
 	records_free(we);
+	records_free(they);
 	we = twin(true, &they);
 	CHECK(records_open(we, (const uint8_t *)"\27\3\3\377\377", 5, &used, plain, &got) == RECORDS_FAILED);
 	records_free(we);

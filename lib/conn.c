@@ -217,7 +217,7 @@ conn_take_error(struct conn *c)
 struct engine_info
 conn_info(const struct conn *c)
 {
-	return engine_info(c->tls);
+	return c->tls ? engine_info(c->tls) : (struct engine_info){ 0 };
 }
 
 int

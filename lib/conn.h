@@ -14,6 +14,7 @@
 
 #include "config.h"
 #include "engine.h"
+#include "relay.h"
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -64,6 +65,19 @@ void conn_close(struct conn *, int fd, bool last);
 
 /* The process ends with it open, and no other process holds it: the same, unless another thread is inside. Async-signal-safe. */
 void conn_finish(struct conn *, int fd);
+
+/*
+ * The connection leaves the library for wrapsock-relay, which is to be given the parcel and the wire: the handshake is finished first, waiting.
+ * 0 = it is dead here (EIO), in relatives by fork too, and the wire is as it was.  -EBUSY: another thread is inside; -EIO: another process
+ * has it; -EOPNOTSUPP: it cannot be continued elsewhere: then, and after a handshake that failed, nothing has changed.
+ */
+struct conn_parcel {
+	struct relay_parcel *bytes;
+	size_t size;
+	bool shut_read, shut_write;	/* what the program has shut down */
+};
+int conn_leave(struct conn *, int fd, struct conn_parcel *);
+void conn_parcel_free(struct conn_parcel *);	/* wipes */
 
 enum conn_state conn_state(const struct conn *);
 int conn_error(const struct conn *);		/* errno value of the failure, 0 = none */

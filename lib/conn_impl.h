@@ -120,6 +120,7 @@ int conn_in_end(struct conn *, int fd);	/* keep what is left of it; fails the co
 /* Take ciphertext for a caller with room for that much plaintext: 1 = as asked, 0 = less, or -EAGAIN, -ECONNRESET..., -EPIPE = end. */
 int conn_fill(struct conn *, int fd, size_t room);
 int conn_ahead(struct conn *, int fd);	/* decrypt what has arrived into held; the last byte stays in the kernel */
+int conn_gather(struct conn *, int fd);	/* all that is decrypted into held, and nothing of it left in the kernel; 0 or the failure */
 size_t conn_ready_bytes(const struct conn *);
 void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the byte that kept the socket readable */
 

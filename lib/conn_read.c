@@ -132,7 +132,7 @@ conn_fill(struct conn *c, int fd, size_t room)
 size_t
 conn_ready_bytes(const struct conn *c)
 {
-	return c->held_len - c->held_off + engine_pending(c->tls);
+	return c->held_len - c->held_off + (c->tls ? engine_pending(c->tls) : 0);
 }
 
 void
@@ -400,6 +400,25 @@ conn_ahead(struct conn *c, int fd)
 	r = ahead(c, fd, SIZE_MAX);
 	drop_empty(c);
 	return conn_in_end(c, fd) < 0 ? -ENOMEM : r;
+}
+
+int
+conn_gather(struct conn *c, int fd)
+{
+	uint8_t byte;
+	int r;
+
+	if (!conn_in_begin(c))
+		return -ENOMEM;
+	if (engine_pending(c->tls))
+		hold(c, fd);
+	drop_empty(c);
+	r = conn_in_end(c, fd);
+	if (c->owed) {
+		raw_recv(fd, &byte, 1, MSG_DONTWAIT);
+		c->owed = false;
+	}
+	return r < 0 ? r : c->error ? -c->error : 0;
 }
 
 ssize_t

@@ -236,6 +236,14 @@ share_mine(const struct share *s, int direction)
 	return !c || !c->owner || c->owner == me();
 }
 
+void
+share_give(struct share *s)
+{
+	for (int d = 0; d < 2; d++)
+		if (s->claim[d])
+			__atomic_store_n(&s->claim[d]->owner, UINT64_MAX, __ATOMIC_SEQ_CST);
+}
+
 bool
 share_leave(struct share *s)
 {

@@ -52,7 +52,7 @@ static const struct policy_word options[] = {
 };
 
 static const struct policy_word routes[] = {
-	{ "auto", "auto", NULL }, { "inline", "inline", NULL }, { "relay", NULL, "not built yet" },
+	{ "auto", "auto", NULL }, { "inline", "inline", NULL }, { "relay", "relay", NULL },
 	{ "kernel", NULL, "not built yet" }, { NULL, NULL, NULL },
 };
 

@@ -1,7 +1,7 @@
 /*
  * actions.c - what posix_spawn's file actions will do with our descriptors.
  *
- * The child's dup2 happens inside libc and clears close-on-exec: the wire itself would be the new program's.  Actions may be recorded long
+ * The child's dup2 happens inside libc and clears close-on-exec: the wire itself would be the new program's, so the relay takes it before.  Actions may be recorded long
  * before a socket is connected, so they are read when they are used.  Their layout is glibc's own (posix/spawn_int.h), the same since
  * 2.29; a sample made by libc's functions has to read as it was made, or else nothing is spawned with actions beside a wrapped descriptor.
  */
@@ -9,6 +9,7 @@
 
 #include "fdtab.h"
 #include "real.h"
+#include "relayed.h"
 
 #include "log.h"
 
@@ -83,11 +84,11 @@ replaced(const struct action *a, int n, int fd)
 }
 
 static bool
-wrapped(int fd)
+hand_over(int fd)
 {
 	HOLD s = fdtab_hold_wrapped(fd);
 
-	return s != NULL;
+	return !s || (!sock_foreign(s) && relayed_take(s, fd) == 0);
 }
 
 static void
@@ -112,11 +113,8 @@ actions_permit(const posix_spawn_file_actions_t *actions)
 	}
 	a = list_of(actions);
 	for (int i = 0; i < actions->__used; i++) {
-		if (a[i].tag != DUP2 || !wrapped(a[i].of.dup2.fd) || replaced(a, i, a[i].of.dup2.fd))
-			continue;
-		log_line(LOG_LEVEL_WARN, "handing wrapped descriptor %d to a new program as %d is refused with EACCES: it needs route = relay",
-			 a[i].of.dup2.fd, a[i].of.dup2.newfd);
-		return false;
+		if (a[i].tag == DUP2 && !replaced(a, i, a[i].of.dup2.fd) && !hand_over(a[i].of.dup2.fd))
+			return false;
 	}
 	return true;
 }

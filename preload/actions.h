@@ -7,7 +7,7 @@
 #include <spawn.h>
 #include <stdbool.h>
 
-/* May they be carried out? false, and one line in the log, if one of them would hand a wrapped descriptor to the new program. */
+/* Wrapped descriptors that they would hand to the new program go to the relay. May they be carried out? Else one line in the log. */
 bool actions_permit(const posix_spawn_file_actions_t *);	/* NULL is allowed */
 
 #endif

@@ -7,6 +7,7 @@
 #include "cancel.h"
 #include "decide.h"
 #include "real.h"
+#include "stream.h"
 
 #include "log.h"
 #include "raw.h"
@@ -95,11 +96,22 @@ receive_many(int fd, struct mmsghdr *messages, unsigned n, int flags, struct tim
 	return (int)done;
 }
 
+static int
+pass_many(int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout)
+{
+	int r = real.recvmmsg(fd, messages, n, flags, timeout);
+
+	for (int i = 0; i < r; i++)
+		if (messages[i].msg_hdr.msg_controllen)
+			stream_meet_passed(&messages[i].msg_hdr);
+	return r;
+}
+
 EXPORT int
 recvmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout)
 {
 	if (!fdtab_ours(fd) || !wrapped(fd))
-		return real.recvmmsg(fd, messages, n, flags, timeout);
+		return pass_many(fd, messages, n, flags, timeout);
 	return receive_many(fd, messages, n, flags, timeout);
 }
 
@@ -137,8 +149,12 @@ send_many(int fd, struct mmsghdr *messages, unsigned n, int flags)
 EXPORT int
 sendmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags)
 {
-	if (!fdtab_ours(fd) || !wrapped(fd))
+	if (!fdtab_ours(fd) || !wrapped(fd)) {
+		for (unsigned i = 0; i < n; i++)
+			if (!stream_may_pass(&messages[i].msg_hdr))
+				return (int)answer(-EACCES);
 		return real.sendmmsg(fd, messages, n, flags);
+	}
 	return send_many(fd, messages, n, flags);
 }
 

@@ -4,6 +4,7 @@
 #include "book.h"
 #include "cancel.h"
 #include "fdlife.h"
+#include "helper.h"
 #include "real.h"
 
 #include "log.h"
@@ -16,6 +17,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void
 print_addr(const struct sockaddr *addr, char *buf, size_t size)
@@ -104,9 +106,19 @@ at_exit(void)
 		log_line(LOG_LEVEL_WARN, "connections that are open at exit will end without close_notify");
 }
 
+static enum route
+route_of(const struct policy *p, int rule)
+{
+	const char *word = policy_rule_setting(p, rule, "route");
+
+	if (word && strcmp(word, "inline") == 0)
+		return ROUTE_INLINE;
+	return word && strcmp(word, "relay") == 0 ? ROUTE_RELAY : ROUTE_AUTO;
+}
+
 int
 decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const struct sockaddr *peer, bool connected, struct conn **conn,
-       int *rule)
+       enum route *route)
 {
 	struct policy_verdict v = { .rule = -1 };
 	struct config *config;
@@ -117,7 +129,6 @@ decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const 
 	UNCANCELLED;
 
 	r = ask(book_policy(b), role, addr, len, &q, &v);
-	*rule = v.rule;
 	if (r <= 0)
 		return r;
 	config = book_config(b, v.rule, &error, why, sizeof why);
@@ -130,6 +141,9 @@ decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const 
 	*conn = core->conn_new(config, peer, len, connected, q.named == 1 ? q.name : NULL);
 	core->config_free(config);
 	if (*conn) {
+		*route = route_of(book_policy(b), v.rule);
+		if (*route != ROUTE_INLINE)
+			helper_choose();
 		pthread_once(&first, at_exit);
 		return 1;
 	}

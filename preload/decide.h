@@ -21,10 +21,10 @@ const char *decide_policy_path(void);	/* absolute; NULL = none found */
 
 /*
  * Before a connect to addr, after an accept at local address addr.  0 = leave it plain; -errno = refuse (logged); 1 = *conn is the new connection
- * to peer (connected: TCP is established), *rule its rule.
+ * to peer (connected: TCP is established), *route what its rule says of that.
  */
 int decide(enum config_role, const struct sockaddr *addr, socklen_t len, const struct sockaddr *peer, bool connected, struct conn **conn,
-	   int *rule);
+	   enum route *route);
 /* For a client: only ask. 0 plain, 1 wrap, -errno refuse (logged). */
 int decide_ask(enum config_role, const struct sockaddr *addr, socklen_t len, int *rule);
 

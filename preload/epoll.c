@@ -22,6 +22,7 @@ struct watch {
 	struct epoll_event event;	/* the program's */
 	uint32_t index, generation;
 	bool cookie;			/* the kernel holds ours */
+	bool inherited;			/* made before a fork, in a set that the parent has too */
 	uint32_t wire;			/* the events it was given with it */
 };
 
@@ -63,7 +64,7 @@ watch_new(struct sock *s, int epfd, int fd, const struct epoll_event *event)
 	w->epfd = epfd;
 	w->fd = fd;
 	w->event = *event;
-	w->cookie = false;
+	w->cookie = w->inherited = false;
 	w->next = s->watches;
 	s->watches = w;
 	registered++;
@@ -230,6 +231,37 @@ void
 epoll_fork_child(void)
 {
 	pthread_mutex_init(&lock, NULL);
+	for (uint32_t i = 0; i < watches; i++)
+		chunks[i / CHUNK][i % CHUNK].inherited = true;
+}
+
+void
+epoll_leave(struct sock *s)
+{
+	if (!s->watches)
+		return;
+	pthread_mutex_lock(&lock);
+	for (struct watch *w = s->watches; w; w = w->next) {
+		if (w->cookie)
+			cookies--;
+		w->cookie = false;
+		if (!w->inherited)
+			real.epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	}
+	s->unsteady = false;
+	pthread_mutex_unlock(&lock);
+}
+
+void
+epoll_come(struct sock *s)
+{
+	if (!s->watches)
+		return;
+	pthread_mutex_lock(&lock);
+	for (struct watch *w = s->watches; w; w = w->next)
+		if (!w->inherited)
+			real.epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd, &w->event);
+	pthread_mutex_unlock(&lock);
 }
 
 /* With the lock held: the kernel's part, then our record of it. */
@@ -353,7 +385,7 @@ expire_one(int fd, struct sock *s, void *next)
 	if (!s->unsteady || s->phase != SOCK_WRAPPED)
 		return;
 	core->conn_expire(s->conn, fd);
-	sock_after(s);
+	sock_after(s, fd);
 	deadline = core->conn_deadline(s->conn);
 	if (deadline < *least)
 		*least = deadline;

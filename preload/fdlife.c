@@ -64,11 +64,14 @@ closefrom(int first)
 	real.closefrom(first);
 }
 
-/* What libc's streams over 0 to 2 write is never seen by a wrapper. */
+/* What libc's streams over 0 to 2 write is never seen by a wrapper: the number is bound, and the relay takes them all. */
 static int
-refuse_standard(int fd)
+on_standard(struct sock *s, int newfd, bool cloexec)
 {
-	log_line(LOG_LEVEL_WARN, "a wrapped connection cannot become descriptor %d: EACCES; cure: route = relay", fd);
+	if (fdtab_bind(newfd, s, cloexec) && relayed_take(s, newfd) == 0)
+		return newfd;
+	fdtab_forget(newfd);
+	real.close(newfd);
 	return (int)answer(-EACCES);
 }
 
@@ -80,14 +83,15 @@ doubled(struct sock *s, int newfd, bool cloexec)
 
 	if (newfd < 0)
 		return newfd;
-	if (s->phase == SOCK_WRAPPED && newfd <= 2) {	/* the lowest free one: dup after close(0) */
-		real.close(newfd);
-		return refuse_standard(newfd);
-	}
+	if (s->phase == SOCK_WRAPPED && newfd <= 2)	/* the lowest free one: dup after close(0) */
+		return on_standard(s, newfd, cloexec);
 	if (s->phase == SOCK_WRAPPED)
 		real.fcntl(newfd, F_SETFD, FD_CLOEXEC);
-	if (fdtab_bind(newfd, s, cloexec))
+	if (fdtab_bind(newfd, s, cloexec)) {
+		if (!cloexec)
+			fdtab_set_meant(newfd);
 		return newfd;
+	}
 	if (s->phase != SOCK_WRAPPED)
 		return newfd;
 	log_line(LOG_LEVEL_ERROR, "descriptor %d is beyond the table of %u: refused with EMFILE", newfd, fdtab_size);
@@ -109,8 +113,17 @@ dup(int fd)
 	if (!s)
 		return real.dup(fd);
 	if (sock_foreign(s))
-		return real.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		return relayed_still_wire(s, fd) ? real.fcntl(fd, F_DUPFD_CLOEXEC, 0) : real.dup(fd);
 	return doubled(s, s->phase == SOCK_WRAPPED ? real.fcntl(fd, F_DUPFD_CLOEXEC, 0) : real.dup(fd), false);
+}
+
+/* In a vfork child, where nothing can be noted: what is doubled there is meant for the new program. */
+static int
+dup_foreign(struct sock *s, int fd, int newfd, int flags)
+{
+	if (relayed_still_wire(s, fd) && !(flags & O_CLOEXEC) && relayed_take_foreign(s, fd, true) < 0)
+		return (int)answer(-EACCES);
+	return real.dup3(fd, newfd, flags);
 }
 
 static int
@@ -120,10 +133,10 @@ dup_onto(int fd, int newfd, int flags, bool two)
 
 	if (fd == newfd)
 		return two ? real.dup2(fd, newfd) : real.dup3(fd, newfd, flags);
-	if (s && s->phase == SOCK_WRAPPED && sock_foreign(s))
-		return real.dup3(fd, newfd, O_CLOEXEC);
-	if (s && s->phase == SOCK_WRAPPED && newfd >= 0 && newfd <= 2)
-		return refuse_standard(newfd);
+	if (s && sock_foreign(s))
+		return dup_foreign(s, fd, newfd, flags);
+	if (s && newfd >= 0 && newfd <= 2 && relayed_take(s, fd) < 0)
+		return (int)answer(-EACCES);
 	if (fdtab_ours(newfd) && real.fcntl(fd, F_GETFD) >= 0) {
 		int saved = errno;
 
@@ -155,7 +168,7 @@ int
 fdlife_dupfd(struct sock *s, int fd, int least, bool cloexec)
 {
 	if (sock_foreign(s))
-		return real.fcntl(fd, F_DUPFD_CLOEXEC, least);
+		return real.fcntl(fd, cloexec || relayed_still_wire(s, fd) ? F_DUPFD_CLOEXEC : F_DUPFD, least);
 	return doubled(s, real.fcntl(fd, s->phase == SOCK_WRAPPED || cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, least), cloexec);
 }
 
@@ -171,6 +184,7 @@ void
 fdlife_finish(void)
 {
 	fdtab_each(finish_one, NULL);
+	relayed_finish();
 	log_rest();
 }
 

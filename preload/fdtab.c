@@ -21,6 +21,7 @@
 
 #define TABLE_MOST (1u << 20)
 #define CLOEXEC_BIT ((uintptr_t)1)
+#define MEANT_BIT ((uintptr_t)2)
 
 _Atomic uintptr_t *fdtab_slots;
 unsigned fdtab_size;
@@ -64,7 +65,7 @@ fdtab_start(void)
 static struct sock *
 sock_of(uintptr_t slot)
 {
-	return (struct sock *)(slot & ~CLOEXEC_BIT);
+	return (struct sock *)(slot & ~(CLOEXEC_BIT | MEANT_BIT));
 }
 
 struct sock *
@@ -146,8 +147,9 @@ sock_new(int domain)
 		s->unsteady = false;
 		s->domain = domain;
 		s->pid = getpid();
-		s->rule = -1;
-		s->told = s->client = false;
+		s->route = ROUTE_AUTO;
+		s->nodelay = 0;
+		s->told = s->client = s->leaving = s->escaped = false;
 		s->next = live;
 		s->back = &live;
 		if (live)
@@ -222,6 +224,19 @@ fdtab_set_cloexec(int fd, bool on)
 		atomic_fetch_or(&fdtab_slots[fd], CLOEXEC_BIT);
 	else
 		atomic_fetch_and(&fdtab_slots[fd], ~CLOEXEC_BIT);
+}
+
+bool
+fdtab_meant(int fd)
+{
+	return (unsigned)fd < fdtab_size && fdtab_slots[fd] & MEANT_BIT;
+}
+
+void
+fdtab_set_meant(int fd)
+{
+	if ((unsigned)fd < fdtab_size && fdtab_slots[fd])
+		atomic_fetch_or(&fdtab_slots[fd], MEANT_BIT);
 }
 
 bool

@@ -16,8 +16,11 @@ struct watch;
 
 enum sock_phase {
 	SOCK_PLANNED,	/* an INET stream socket that may yet be connected; everything but connect and epoll passes */
-	SOCK_WRAPPED	/* conn is set: nothing passes */
+	SOCK_WRAPPED,	/* conn is set: nothing passes */
+	SOCK_RELAYED	/* the end of a pair whose other end is wrapsock-relay's: bytes pass, names and options are answered for TCP */
 };
+
+enum route { ROUTE_AUTO, ROUTE_INLINE, ROUTE_RELAY };
 
 struct sock {
 	_Atomic int refs;		/* table slots + calls under way; 0 = recycled */
@@ -27,7 +30,9 @@ struct sock {
 	_Atomic bool unsteady;		/* counted in epoll.c's number of unsteady sockets */
 	int domain;
 	int pid;			/* the process whose memory this is: differs in a vfork child */
-	int rule;
+	enum route route;
+	_Atomic bool leaving;		/* on its way to the relay */
+	_Atomic bool escaped;		/* planned, and in the hands of stdio or of a new program already: to the relay as soon as it is open */
 	_Atomic int nodelay;		/* the program's TCP_NODELAY */
 	uint64_t cookie;		/* SO_COOKIE of the wire: is a number still this socket? */
 	_Atomic bool told;		/* a non-blocking connect has been told its outcome once */
@@ -36,7 +41,8 @@ struct sock {
 	struct sock **back;
 };
 
-extern _Atomic uintptr_t *fdtab_slots __attribute__((visibility("hidden")));	/* struct sock *, bit 0: the program's own FD_CLOEXEC */
+/* struct sock *; bit 0: the program's own FD_CLOEXEC; bit 1: a new program is meant to have it */
+extern _Atomic uintptr_t *fdtab_slots __attribute__((visibility("hidden")));
 extern unsigned fdtab_size __attribute__((visibility("hidden")));		/* 0 until start-up */
 
 /* The hot path of every wrapper: nothing may be added here. */
@@ -64,6 +70,8 @@ void fdtab_forget(int fd);			/* the number is given out again, or turns out not 
 void fdtab_close(int fd);			/* the program closes it: close_notify by the last owner, then drop; before the real close */
 bool fdtab_cloexec(int fd);			/* the program's own flag */
 void fdtab_set_cloexec(int fd, bool);
+bool fdtab_meant(int fd);			/* doubled, or made inheritable, on purpose after it was wrapped */
+void fdtab_set_meant(int fd);
 bool fdtab_holds(int fd, const struct conn *);	/* for the core: still this connection? */
 void fdtab_each(void (*call)(int fd, struct sock *, void *arg), void *arg);	/* every occupied slot, ascending */
 

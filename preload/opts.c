@@ -22,6 +22,21 @@ set_status(struct sock *s, int fd, long flags)
 	return r;
 }
 
+/* The kernel's flag stays on: a descriptor that a new program is meant to have leaves us with the exec. In a vfork child, where nothing is noted, now. */
+static int
+set_cloexec(struct sock *s, int fd, bool on)
+{
+	if (sock_foreign(s)) {
+		if (on || !relayed_still_wire(s, fd))
+			return on ? 0 : real.fcntl(fd, F_SETFD, 0);
+		return relayed_take_foreign(s, fd, false) < 0 ? (int)answer(-EACCES) : 0;
+	}
+	fdtab_set_cloexec(fd, on);
+	if (!on)
+		fdtab_set_meant(fd);
+	return 0;
+}
+
 static int
 control(int fd, int cmd, long arg)
 {
@@ -38,11 +53,8 @@ control(int fd, int cmd, long arg)
 			return fdtab_cloexec(fd) ? FD_CLOEXEC : 0;
 		break;
 	case F_SETFD:
-		if (s->phase == SOCK_WRAPPED) {
-			if (!sock_foreign(s))
-				fdtab_set_cloexec(fd, arg & FD_CLOEXEC);
-			return 0;		/* the kernel's flag stays on */
-		}
+		if (s->phase == SOCK_WRAPPED)
+			return set_cloexec(s, fd, arg & FD_CLOEXEC);
 		break;
 	case F_SETFL:
 		if (!sock_foreign(s))
@@ -87,7 +99,7 @@ device(struct sock *s, int fd, unsigned long request, void *arg)
 	switch (request) {
 	case FIONREAD:
 		n = core->conn_arrived(s->conn, fd);
-		sock_after(s);
+		sock_after(s, fd);
 		if (n >= 0)
 			*(int *)arg = (int)n;
 		return (int)answer(n < 0 ? n : 0);
@@ -100,8 +112,7 @@ device(struct sock *s, int fd, unsigned long request, void *arg)
 		return r;
 	case FIOCLEX:
 	case FIONCLEX:
-		fdtab_set_cloexec(fd, request == FIOCLEX);
-		return 0;
+		return set_cloexec(s, fd, request == FIOCLEX);
 	default:
 		return real.ioctl(fd, request, arg);
 	}
@@ -118,9 +129,13 @@ ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	if (!fdtab_ours(fd))
 		return real.ioctl(fd, request, arg);
-	HOLD s = fdtab_hold_wrapped(fd);
+	HOLD s = fdtab_hold(fd);
 
-	return s && !sock_foreign(s) ? device(s, fd, request, arg) : real.ioctl(fd, request, arg);
+	if (s && s->phase == SOCK_WRAPPED && (!sock_foreign(s) || request == FIONCLEX))
+		return device(s, fd, request, arg);
+	if (s && s->phase == SOCK_RELAYED && request == TIOCOUTQ && arg)
+		return relayed_unsent(fd, arg);
+	return real.ioctl(fd, request, arg);
 }
 
 static int
@@ -143,7 +158,7 @@ pending_error(struct sock *s, int fd)
 	if (core->conn_state(s->conn) <= CONN_HANDSHAKING)
 		core->conn_handshake(s->conn, fd, false);
 	error = core->conn_take_error(s->conn);
-	sock_after(s);
+	sock_after(s, fd);
 	return error;
 }
 
@@ -176,12 +191,14 @@ give_conn(int fd, void *value, socklen_t *len)
 EXPORT int
 getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len)
 {
-	if (!fdtab_ours(fd) || (level != SOL_SOCKET && level != IPPROTO_TCP && level != CORE_SOL))
+	if (!fdtab_ours(fd))
 		return real.getsockopt(fd, level, name, value, len);
-	HOLD s = fdtab_hold_wrapped(fd);
+	HOLD s = fdtab_hold(fd);
 	int error;
 
-	if (!s || sock_foreign(s))
+	if (s && s->phase == SOCK_RELAYED && relayed_getsockopt(s, fd, level, name, value, len, &error))
+		return error;
+	if (!s || s->phase != SOCK_WRAPPED || sock_foreign(s) || (level != SOL_SOCKET && level != IPPROTO_TCP && level != CORE_SOL))
 		return real.getsockopt(fd, level, name, value, len);
 	if (level == CORE_SOL)
 		return name == CORE_SO_CONN ? give_conn(fd, value, len) : (int)answer(-ENOPROTOOPT);
@@ -237,11 +254,14 @@ setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	if (!fdtab_ours(fd))
 		return real.setsockopt(fd, level, name, value, len);
 	HOLD s = fdtab_hold(fd);
+	int r;
 
 	if (!s || sock_foreign(s))
 		return real.setsockopt(fd, level, name, value, len);
 	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT)
 		return (int)answer(-ENOPROTOOPT);	/* the first bytes would ride on the SYN: programs fall back */
+	if (s->phase == SOCK_RELAYED && relayed_setsockopt(s, fd, level, name, value, len, &r))
+		return r;
 	if (s->phase != SOCK_WRAPPED)
 		return real.setsockopt(fd, level, name, value, len);
 	if (level == IPPROTO_TCP && name == TCP_NODELAY)

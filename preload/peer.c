@@ -128,7 +128,7 @@ unshield(int fd, struct sock *s, void *of)
 }
 
 int
-sock_adopt(int fd, struct sock *s, struct conn *conn, int rule, bool cloexec)
+sock_adopt(int fd, struct sock *s, struct conn *conn, enum route route, bool cloexec)
 {
 	int saved = errno;
 
@@ -139,7 +139,7 @@ sock_adopt(int fd, struct sock *s, struct conn *conn, int rule, bool cloexec)
 	without_nagle(s, fd);
 	s->cookie = sock_cookie(fd);
 	s->conn = conn;
-	s->rule = rule;
+	s->route = route;
 	s->phase = SOCK_WRAPPED;
 	if (fdtab_ours(fd)) {
 		if (s->refs > 2)	/* another number: it was doubled before it was wrapped */
@@ -209,7 +209,7 @@ connect_again(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len
 {
 	int r = core->conn_handshake(s->conn, fd, !sock_nonblocking(fd));
 
-	sock_after(s);
+	sock_after(s, fd);
 	if (r == -EAGAIN)
 		return -EALREADY;
 	if (r < 0) {
@@ -254,10 +254,10 @@ close_now(int fd)
 
 /* Cancelled in connect, it is what it was at that moment: TCP or the handshake can be brought to its end by another thread. */
 static int
-start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len, struct conn *conn, int rule)
+start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len, struct conn *conn, enum route route)
 {
 	bool nonblocking = sock_nonblocking(fd), cloexec = real.fcntl(fd, F_GETFD) & FD_CLOEXEC;
-	int saved = errno, r = sock_adopt(fd, s, conn, rule, cloexec);
+	int saved = errno, r = sock_adopt(fd, s, conn, route, cloexec);
 
 	if (r < 0) {
 		s->phase = SOCK_PLANNED;
@@ -278,14 +278,19 @@ start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len,
 	errno = saved;
 	if (nonblocking)		/* never an outcome at once, as TCP has none: programs need not expect one */
 		return -EINPROGRESS;
-	if (!core->conn_on_connect(conn)) {	/* the handshake comes with the first byte */
+	if (!core->conn_on_connect(conn) && !s->escaped && route != ROUTE_RELAY) {	/* the handshake comes with the first byte */
 		s->told = true;
 		return 0;
 	}
 	r = core->conn_handshake(conn, fd, true);
-	if (r == 0)
-		s->told = true;
-	return r == -EAGAIN ? -ETIMEDOUT : r;
+	if (r < 0)
+		return r == -EAGAIN ? -ETIMEDOUT : r;
+	s->told = true;
+	if (s->escaped || route == ROUTE_RELAY)
+		r = relayed_take(s, fd);
+	if (r < 0)
+		raw_shutdown(fd, SHUT_RDWR);	/* stdio may have it already */
+	return r;
 }
 
 /* libc's streams over 0 to 2 read and write past us. */
@@ -301,20 +306,33 @@ on_standard(int fd, const struct sock *s)
 	return fd <= 2;
 }
 
+static int
+refuse_standard(struct conn *conn)
+{
+	core->conn_free(conn);
+	log_line(LOG_LEVEL_WARN, "a connection that policy wraps cannot be one of descriptors 0 to 2, or a stream, which stdio uses, with route = "
+				 "inline or while it does not wait in connect: EACCES");
+	return (int)answer(-EACCES);
+}
+
 EXPORT int
 connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	HOLD s = fdtab_hold(fd);
+	enum route route;
 	struct conn *conn;
-	int r, rule;
+	bool escapes;
+	int r;
 
+	if (s && s->phase == SOCK_RELAYED)
+		return (int)answer(atomic_exchange(&s->told, true) ? -EISCONN : 0);
 	if (s && s->phase == SOCK_WRAPPED) {
 		REFUSE_FOREIGN(s);
 		return (int)answer(addr && addr->sa_family == AF_UNSPEC ? -EOPNOTSUPP : connect_again(s, fd, addr, len));
 	}
 	if (!decide_clients() || !inet(addr, len) || !sock_tcp(fd))
 		return real.connect(fd, addr, len);
-	r = decide(CONFIG_CLIENT, addr, len, addr, false, &conn, &rule);
+	r = decide(CONFIG_CLIENT, addr, len, addr, false, &conn, &route);
 	if (r < 0)
 		return (int)answer(r);
 	if (r == 0) {
@@ -327,12 +345,9 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 		log_line(LOG_LEVEL_WARN, "a single-threaded process connects to its own listener and would wait for itself: EDEADLK");
 		return (int)answer(-EDEADLK);
 	}
-	if (on_standard(fd, s)) {
-		core->conn_free(conn);
-		log_line(LOG_LEVEL_WARN, "a connection that policy wraps cannot be one of descriptors 0 to 2, which stdio uses: EACCES; cure: "
-					 "route = relay");
-		return (int)answer(-EACCES);
-	}
+	escapes = on_standard(fd, s) || (s && s->escaped);
+	if (escapes && (route == ROUTE_INLINE || sock_nonblocking(fd)))
+		return refuse_standard(conn);
 	if (!s)
 		s = sock_new(addr->sa_family);
 	if (!s) {
@@ -340,7 +355,8 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 		return (int)answer(-ENOMEM);
 	}
 	s->client = true;
-	return (int)answer(start_client(s, fd, addr, len, conn, rule));
+	s->escaped = escapes;
+	return (int)answer(start_client(s, fd, addr, len, conn, route));
 }
 
 static void
@@ -406,13 +422,13 @@ unknown(int *fd)
 }
 
 static int
-start_server(int fd, struct conn *conn, int rule, int flags)
+start_server(int fd, struct conn *conn, enum route route, int flags)
 {
 	HOLD s = sock_new(AF_INET);
 	int r = s ? 0 : -ENOMEM;
 
 	if (r == 0)
-		r = sock_adopt(fd, s, conn, rule, flags & SOCK_CLOEXEC);
+		r = sock_adopt(fd, s, conn, route, flags & SOCK_CLOEXEC);
 	else
 		core->conn_free(conn);
 	if (r == 0 && core->conn_on_connect(conn)) {
@@ -423,6 +439,8 @@ start_server(int fd, struct conn *conn, int rule, int flags)
 		if (r < 0)
 			fdtab_forget(fd);
 	}
+	if (r == 0)
+		sock_after(s, fd);
 	return r < 0 ? give_back(fd, r) : fd;
 }
 
@@ -431,7 +449,8 @@ accepted(int fd, const struct sockaddr *peer, socklen_t plen, int flags)
 {
 	struct sockaddr_storage local;
 	socklen_t len = sizeof local;
-	int saved = errno, r, rule;
+	int saved = errno, r;
+	enum route route;
 	struct conn *conn;
 
 	fdtab_forget(fd);
@@ -440,7 +459,7 @@ accepted(int fd, const struct sockaddr *peer, socklen_t plen, int flags)
 	else if (real.getsockname(fd, (struct sockaddr *)&local, &len) < 0)
 		r = -errno;
 	else
-		r = decide(CONFIG_SERVER, (struct sockaddr *)&local, len, peer, true, &conn, &rule);
+		r = decide(CONFIG_SERVER, (struct sockaddr *)&local, len, peer, true, &conn, &route);
 	if (r < 0)
 		return give_back(fd, r);
 	if (r == 0) {
@@ -460,7 +479,7 @@ accepted(int fd, const struct sockaddr *peer, socklen_t plen, int flags)
 		fd = higher;
 	}
 	errno = saved;
-	return start_server(fd, conn, rule, flags);
+	return start_server(fd, conn, route, flags);
 }
 
 EXPORT int
@@ -506,7 +525,7 @@ shutdown(int fd, int how)
 		return real.shutdown(fd, how);
 	REFUSE_FOREIGN(s);
 	r = core->conn_shutdown(s->conn, fd, how);
-	sock_after(s);
+	sock_after(s, fd);
 	return (int)answer(r);
 }
 
@@ -516,33 +535,51 @@ getpeername(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
 {
 	if (!fdtab_ours(fd))
 		return real.getpeername(fd, addr, len);
-	HOLD s = fdtab_hold_wrapped(fd);
+	HOLD s = fdtab_hold(fd);
 
-	if (s && s->client && !sock_foreign(s)) {
+	if (s && s->phase == SOCK_WRAPPED && s->client && !sock_foreign(s)) {
 		if (core->conn_state(s->conn) <= CONN_HANDSHAKING) {
 			core->conn_handshake(s->conn, fd, false);
-			sock_after(s);
+			sock_after(s, fd);
 		}
 		if (core->conn_state(s->conn) <= CONN_HANDSHAKING)
 			return (int)answer(-ENOTCONN);
 	}
-	return real.getpeername(fd, addr, len);
+	return s && s->phase == SOCK_RELAYED ? relayed_name(fd, true, addr, len) : real.getpeername(fd, addr, len);
 }
 
 EXPORT int
 getsockname(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
 {
-	return real.getsockname(fd, addr, len);
+	return relayed(fd) ? relayed_name(fd, false, addr, len) : real.getsockname(fd, addr, len);
 }
 
-/* What stdio already holds, it would read and write past us. */
-static bool
-stdio_holds(int fd)
+struct twin {
+	uint64_t cookie;
+	int fd;
+};
+
+static void
+find_twin(int fd, struct sock *s, void *arg)
 {
-	if (fd > 2)
+	struct twin *t = arg;
+
+	if (s->phase == SOCK_WRAPPED && s->cookie == t->cookie)
+		t->fd = fd;
+}
+
+/* Another number of a connection that has been met: inetd gives the same one as 0, 1 and 2. */
+static bool
+inherited_again(int fd)
+{
+	struct twin t = { sock_cookie(fd), -1 };
+
+	fdtab_each(find_twin, &t);
+	HOLD s = fdtab_hold(t.fd);
+
+	if (!s || !fdtab_bind(fd, s, real.fcntl(fd, F_GETFD) & FD_CLOEXEC))
 		return false;
-	log_line(LOG_LEVEL_WARN, "descriptor %d is a connection that policy wraps, and stdio would use it in clear: it is shut down; cure: "
-				 "route = relay", fd);
+	real.fcntl(fd, F_SETFD, FD_CLOEXEC);
 	return true;
 }
 
@@ -551,19 +588,33 @@ static void
 inherit(int fd, const struct sockaddr *local, socklen_t llen, const struct sockaddr *peer, socklen_t plen)
 {
 	struct conn *conn;
-	int rule, r = decide(CONFIG_SERVER, local, llen, peer, true, &conn, &rule);
+	enum route route;
+	int r = decide(CONFIG_SERVER, local, llen, peer, true, &conn, &route);
 	HOLD s = NULL;
 
 	if (r == 0)
-		r = decide(CONFIG_CLIENT, peer, plen, peer, true, &conn, &rule);
+		r = decide(CONFIG_CLIENT, peer, plen, peer, true, &conn, &route);
 	if (r == 0)
 		return;
-	if (r > 0 && !stdio_holds(fd) && (s = sock_new(AF_INET)) &&
-	    sock_adopt(fd, s, conn, rule, real.fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
+	if (r > 0 && (s = sock_new(local->sa_family)) && sock_adopt(fd, s, conn, route, real.fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
 		return;
 	if (r > 0 && !s)
 		core->conn_free(conn);
 	real.shutdown(fd, SHUT_RDWR);
+}
+
+/* What stdio already holds, it would read and write past us: the relay takes it, its handshake done first. */
+static void
+free_standard(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		HOLD s = fdtab_hold_wrapped(fd);
+
+		if (!s || relayed_take(s, fd) == 0)
+			continue;
+		log_line(LOG_LEVEL_WARN, "descriptor %d is a connection that policy wraps, and stdio would use it in clear: it is shut down", fd);
+		real.shutdown(fd, SHUT_RDWR);
+	}
 }
 
 static void
@@ -572,7 +623,9 @@ inherited(int fd)
 	struct sockaddr_storage peer, local;
 	socklen_t plen = sizeof peer, llen = sizeof local;
 
-	if (sock_tcp(fd) && real.getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 &&
+	if (relayed_recognise(fd) || !(decide_clients() || decide_servers()))
+		return;
+	if (sock_tcp(fd) && !inherited_again(fd) && real.getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 &&
 	    real.getsockname(fd, (struct sockaddr *)&local, &llen) == 0)
 		inherit(fd, (struct sockaddr *)&local, llen, (struct sockaddr *)&peer, plen);
 }
@@ -594,6 +647,7 @@ sock_inherited(void)
 	if (dir < 0) {			/* no /proc: those that a program is started with */
 		for (int fd = 0; fd < 16; fd++)
 			inherited(fd);
+		free_standard();
 		return;
 	}
 	while ((n = raw_syscall(SYS_getdents64, dir, (long)buf, sizeof buf, 0, 0, 0)) > 0)
@@ -606,4 +660,5 @@ sock_inherited(void)
 			at += e->size;
 		}
 	raw_syscall(SYS_close, dir, 0, 0, 0, 0, 0);
+	free_standard();
 }

@@ -128,7 +128,7 @@ static int
 launch(const struct image *i, char *const *envp)
 {
 	const char *known = i->how == BY_SEARCH && !strchr(i->path, '/') ? NULL : i->path;
-	int error = follow_permits(i->fd, known, false), r;
+	int error = follow_permits(i->fd, known), r;
 	size_t size = error ? 0 : follow_size(envp);
 	void *room;
 

@@ -17,9 +17,9 @@ void follow_start(void);
 
 /*
  * May this launch go on? 0, or the errno value of the refusal (logged).  path NULL = not known here, "" = dirfd itself.
- * actions: file actions of posix_spawn may yet change the descriptors.
+ * Connections that the new program is meant to have go to the relay.
  */
-int follow_permits(int dirfd, const char *path, bool actions);
+int follow_permits(int dirfd, const char *path);
 
 /* Bytes that follow_fill needs to make the environment that keeps the new image wrapped; 0 = envp is good as it is. */
 size_t follow_size(char *const *envp);

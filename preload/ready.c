@@ -69,7 +69,9 @@ tell(struct pollfd *fds, struct pollfd *wire, nfds_t n)
 
 		if (s && !sock_foreign(s) && wire[i].revents && core->conn_unsteady(s->conn)) {
 			wire[i].revents = core->conn_tells(s->conn, fds[i].fd, fds[i].events, wire[i].revents);
-			sock_after(s);
+			sock_after(s, fds[i].fd);
+			if (s->phase != SOCK_WRAPPED)
+				wire[i].revents = 0;		/* another file by now: ask that */
 		} else {
 			wire[i].revents &= (short)(fds[i].events | POLLERR | POLLHUP | POLLNVAL);
 		}

@@ -8,15 +8,18 @@
 #include "epoll.h"
 #include "fdtab.h"
 #include "real.h"
+#include "relayed.h"
 
 #include "log.h"
 
 /* After any verb that may have moved the handshake on: let the registrations follow. */
 static inline void
-sock_after(struct sock *s)
+sock_after(struct sock *s, int fd)
 {
 	if (s->unsteady)
 		epoll_settle(s);
+	if (__builtin_expect(s->route == ROUTE_RELAY, 0))
+		relayed_when_open(s, fd);
 }
 
 /* A vfork child shares our memory, not our connections. */
@@ -28,8 +31,8 @@ sock_after(struct sock *s)
 
 bool sock_tcp(int fd);			/* an INET or INET6 stream socket of TCP */
 bool sock_nonblocking(int fd);
-int sock_adopt(int fd, struct sock *, struct conn *, int rule, bool cloexec);	/* make it wrapped: 0 or -EMFILE */
+int sock_adopt(int fd, struct sock *, struct conn *, enum route, bool cloexec);	/* make it wrapped: 0 or -EMFILE */
 uint64_t sock_cookie(int fd);		/* the kernel's name of a socket; 0 = it is none */
-void sock_inherited(void);		/* at start: connections that came with the process */
+void sock_inherited(void);		/* at start: connections that came with the process, as wires or from the relay */
 
 #endif

@@ -8,7 +8,9 @@
 #include "process.h"
 
 #include "decide.h"
+#include "helper.h"
 #include "real.h"
+#include "relayed.h"
 #include "rights.h"
 
 #include "log.h"
@@ -24,9 +26,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum variable { PRELOAD, POLICY, LOG, LOG_FILE, VARIABLES };
+enum variable { PRELOAD, POLICY, LOG, LOG_FILE, RELAY, VARIABLES };
 
-static const char *const variable_names[VARIABLES] = { "LD_PRELOAD", "WRAPSOCK_POLICY", "WRAPSOCK_LOG", "WRAPSOCK_LOG_FILE" };
+static const char *const variable_names[VARIABLES] = { "LD_PRELOAD", "WRAPSOCK_POLICY", "WRAPSOCK_LOG", "WRAPSOCK_LOG_FILE", "WRAPSOCK_RELAY" };
 
 /* Set once at start, then only read. "" = not known, or not set. */
 static char object[PATH_MAX], log_level[16], log_file[PATH_MAX];
@@ -110,6 +112,8 @@ look(struct follow *f, char *const *envp)
 		f->value[LOG] = log_level;
 	if (!has[LOG_FILE] && *log_file)
 		f->value[LOG_FILE] = log_file;
+	if (helper_word() && (!has[RELAY] || strcmp(has[RELAY], helper_word()) != 0))
+		f->value[RELAY] = helper_word();
 }
 
 static bool
@@ -176,34 +180,40 @@ follow_unmap(void *room, size_t size)
 
 /* The descriptors. */
 
-struct sweep {
-	bool actions;
-	int error;
-};
-
 /*
  * The table may be a vfork parent's while the descriptors are the child's own: one that the kernel would pass on is
  * something else by now, for ours never are.
  */
-static void
-sweep_one(int fd, struct sock *s, void *arg)
+static bool
+would_stay(int fd, const struct sock *s)
 {
-	struct sweep *w = arg;
 	long flags;
 
 	if (s->phase != SOCK_WRAPPED || fdtab_cloexec(fd))
-		return;
+		return false;
 	flags = raw_syscall(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0);
-	if (flags < 0 || !(flags & FD_CLOEXEC))
+	return flags >= 0 && flags & FD_CLOEXEC && (!sock_foreign(s) || relayed_still_wire(s, fd));
+}
+
+static void
+hand_over_meant(int fd, struct sock *s, void *arg)
+{
+	(void)arg;
+	if (!fdtab_meant(fd) || !would_stay(fd, s))
 		return;
-	if (fd <= STDERR_FILENO && !w->actions) {
-		log_line(LOG_LEVEL_WARN, "a new program with wrapped descriptor %d is refused: it needs route = relay", fd);
-		w->error = EACCES;
-		return;
-	}
-	/* File actions usually replace 0-2, which we cannot see. */
-	log_line(fd <= STDERR_FILENO ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-		 "wrapped descriptor %d is closed in the new program: to keep it needs route = relay", fd);
+	if (sock_foreign(s))
+		relayed_take_foreign(s, fd, false);
+	else
+		relayed_take(s, fd);
+}
+
+static void
+tell_closed(int fd, struct sock *s, void *arg)
+{
+	(void)arg;
+	if (would_stay(fd, s))
+		log_line(LOG_LEVEL_WARN, "wrapped descriptor %d is closed in the new program%s", fd,
+			 fdtab_meant(fd) ? "" : ": it was not doubled or made inheritable for it, and its route is not relay");
 }
 
 /* The target. */
@@ -281,22 +291,22 @@ warn_cage(void)
 }
 
 int
-follow_permits(int dirfd, const char *path, bool actions)
+follow_permits(int dirfd, const char *path)
 {
-	struct sweep w = { actions, 0 };
-	int saved = errno;
+	int saved = errno, error = 0;
 
-	fdtab_each(sweep_one, &w);
-	if (!w.error && strcmp(decide_follow_exec(), "refuse") == 0) {
+	fdtab_each(hand_over_meant, NULL);
+	fdtab_each(tell_closed, NULL);
+	if (strcmp(decide_follow_exec(), "refuse") == 0) {
 		log_line(LOG_LEVEL_WARN, "%s is refused: follow_exec = refuse", path && *path ? path : "a new program");
-		w.error = EACCES;
+		error = EACCES;
 	}
-	if (!w.error && following()) {
+	if (!error && following()) {
 		warn_cage();
 		warn_target(dirfd, path);
 	}
 	errno = saved;
-	return w.error;
+	return error;
 }
 
 /* posix_spawn: errors are returned, errno is left alone. */
@@ -313,7 +323,7 @@ static int
 spawn(const struct spawn *p, pid_t *pid, char *const envp[], bool search)
 {
 	const char *known = search && !strchr(p->path, '/') ? NULL : p->path;
-	int error = actions_permit(p->actions) ? follow_permits(AT_FDCWD, known, p->actions != NULL) : EACCES;
+	int error = actions_permit(p->actions) ? follow_permits(AT_FDCWD, known) : EACCES;
 	size_t size = error ? 0 : follow_size(envp);
 	void *room;
 

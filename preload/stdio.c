@@ -1,11 +1,12 @@
 /*
  * stdio.c - where libc's streams meet our descriptors.
  *
- * A stream reads and writes inside libc, where no wrapper is met: its bytes would reach the wire in clear.  So no stream is
- * made over a socket that is wrapped or may yet be.
+ * A stream reads and writes inside libc, where no wrapper is met: its bytes would reach the wire in clear.  So a connection that gets
+ * a stream goes to the relay first, and one that has a stream before it is connected, within connect.
  */
 #include "cancel.h"
 #include "decide.h"
+#include "relayed.h"
 #include "real.h"
 
 #include "log.h"
@@ -31,15 +32,21 @@ still_socket(int fd)
 }
 
 static FILE *
-refuse_stream(int fd, const char *mode)
+open_stream(int fd, const char *mode)
 {
 	HOLD s = fdtab_hold(fd);
 
-	if (!s || !still_socket(fd))
+	if (!s || s->phase == SOCK_RELAYED || !still_socket(fd))
 		return real.fdopen(fd, mode);
-	log_line(LOG_LEVEL_WARN, "fdopen of descriptor %d is refused: a stream over a wrapped socket needs route = relay", fd);
-	errno = EACCES;
-	return NULL;
+	if (s->phase == SOCK_PLANNED) {
+		s->escaped = true;
+		return real.fdopen(fd, mode);
+	}
+	if (sock_foreign(s) || relayed_take(s, fd) < 0) {
+		errno = EACCES;
+		return NULL;
+	}
+	return real.fdopen(fd, mode);
 }
 
 EXPORT FILE *
@@ -47,7 +54,7 @@ fdopen(int fd, const char *mode)
 {
 	if (!fdtab_ours(fd))
 		return real.fdopen(fd, mode);
-	return refuse_stream(fd, mode);
+	return open_stream(fd, mode);
 }
 
 static bool
@@ -130,7 +137,7 @@ close_stream(FILE *f, int fd)
 
 	if (wrapped(fd) && still_socket(fd) && __fpending(f)) {
 		__fpurge(f);	/* a stream made before we were: what it holds must not be flushed in clear */
-		log_line(LOG_LEVEL_WARN, "what a stream over wrapped descriptor %d held is dropped: it needs route = relay", fd);
+		log_line(LOG_LEVEL_WARN, "what a stream over wrapped descriptor %d held is dropped: only after a connect that waits can it be sent", fd);
 	}
 	fdtab_close(fd);
 	return real.fclose(f);

@@ -8,8 +8,10 @@
 
 /* ENOTSOCK proves that libc closed the number behind our back and that it is a file now. */
 static bool
-stale(int fd, ssize_t r)
+stale(const struct sock *s, int fd, ssize_t r)
 {
+	if (r == -EIO && s->phase == SOCK_RELAYED)
+		return true;		/* another thread has handed it over meanwhile */
 	if (r != -ENOTSOCK)
 		return false;
 	fdtab_forget(fd);
@@ -24,9 +26,9 @@ receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 
 	REFUSE_FOREIGN(s);
 	r = core->conn_recv(s->conn, fd, iov, iovcnt, flags);
-	if (stale(fd, r))
+	if (stale(s, fd, r))
 		return real.readv(fd, iov, iovcnt);
-	sock_after(s);
+	sock_after(s, fd);
 	return answer(r);
 }
 
@@ -37,9 +39,9 @@ transmit(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 
 	REFUSE_FOREIGN(s);
 	r = core->conn_send(s->conn, fd, iov, iovcnt, flags);
-	if (stale(fd, r))
+	if (stale(s, fd, r))
 		return real.writev(fd, iov, iovcnt);
-	sock_after(s);
+	sock_after(s, fd);
 	if (r == -EPIPE && !(flags & MSG_NOSIGNAL))
 		pthread_kill(pthread_self(), SIGPIPE);
 	return answer(r);
@@ -111,11 +113,16 @@ recvfrom(int fd, void *restrict buf, size_t len, int flags, struct sockaddr *res
 {
 	if (!fdtab_ours(fd))
 		return real.recvfrom(fd, buf, len, flags, addr, addrlen);
-	HOLD s = fdtab_hold_wrapped(fd);
+	HOLD s = fdtab_hold(fd);
+	bool pair = s && s->phase == SOCK_RELAYED;
+	ssize_t r;
 
-	if (!s || flags & MSG_ERRQUEUE)
+	if (!s || (!pair && s->phase != SOCK_WRAPPED) || flags & MSG_ERRQUEUE)
 		return real.recvfrom(fd, buf, len, flags, addr, addrlen);
-	ssize_t r = receive(s, fd, &(struct iovec){ buf, len }, 1, flags);
+	if (pair)
+		r = flags & MSG_OOB ? answer(-EINVAL) : real.recvfrom(fd, buf, len, flags, NULL, NULL);
+	else
+		r = receive(s, fd, &(struct iovec){ buf, len }, 1, flags);
 
 	if (r >= 0 && addr && addrlen)
 		*addrlen = 0;			/* as TCP: no address */
@@ -129,9 +136,9 @@ __recvfrom_chk(int fd, void *buf, size_t len, size_t size, int flags, struct soc
 					       real.__recvfrom_chk(fd, buf, len, size, flags, addr, addrlen);
 }
 
-/* Numbers that arrive by SCM_RIGHTS are new files: whatever we knew of them is stale. */
-static void
-forget_passed(struct msghdr *msg)
+/* Numbers that arrive by SCM_RIGHTS are new files: whatever we knew of them is stale, and some are known by their name. */
+void
+stream_meet_passed(struct msghdr *msg)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -143,6 +150,7 @@ forget_passed(struct msghdr *msg)
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
 			fdtab_forget(fd);
+			relayed_recognise(fd);
 		}
 	}
 }
@@ -150,13 +158,15 @@ forget_passed(struct msghdr *msg)
 EXPORT ssize_t
 recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
+	HOLD s = fdtab_ours(fd) ? fdtab_hold(fd) : NULL;
 	ssize_t r;
 
-	if (!s || flags & MSG_ERRQUEUE) {
+	if (!s || s->phase != SOCK_WRAPPED || flags & MSG_ERRQUEUE) {
 		r = real.recvmsg(fd, msg, flags);
 		if (r >= 0 && msg->msg_controllen)
-			forget_passed(msg);
+			stream_meet_passed(msg);
+		if (r >= 0 && s && s->phase == SOCK_RELAYED)
+			msg->msg_namelen = 0;
 		return r;
 	}
 	if (bad_vectors(msg->msg_iov, (int)msg->msg_iovlen))
@@ -210,20 +220,33 @@ fast_open(int fd, int flags)
 EXPORT ssize_t
 sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr, socklen_t addrlen)
 {
-	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
+	HOLD s = fdtab_ours(fd) ? fdtab_hold(fd) : NULL;
 
-	if (s)
+	if (s && s->phase == SOCK_WRAPPED)
 		return transmit(s, fd, &(struct iovec){ (void *)(uintptr_t)buf, len }, 1, flags);
+	if (s && s->phase == SOCK_RELAYED)	/* TCP heeds no address, and we know no urgent data */
+		return flags & MSG_OOB ? answer(-EOPNOTSUPP) : real.send(fd, buf, len, flags & ~MSG_FASTOPEN);
 	return fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendto(fd, buf, len, flags, addr, addrlen);
 }
 
+/* A wrapped connection that is passed to another process goes to the relay first. */
+static bool
+hand_over(int fd)
+{
+	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
+
+	if (!s)
+		return true;
+	return !sock_foreign(s) && relayed_take(s, fd) == 0;
+}
+
 bool
-stream_passes_wrapped(const struct msghdr *msg)
+stream_may_pass(const struct msghdr *msg)
 {
 	struct msghdr *m = (struct msghdr *)(uintptr_t)msg;	/* CMSG_NXTHDR wants it so, and only reads */
 
 	if (!msg->msg_control || !msg->msg_controllen)
-		return false;
+		return true;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
 		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
@@ -233,12 +256,11 @@ stream_passes_wrapped(const struct msghdr *msg)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-			HOLD s = fdtab_hold_wrapped(fd);
-			if (s)
-				return true;
+			if (!hand_over(fd))
+				return false;
 		}
 	}
-	return false;
+	return true;
 }
 
 EXPORT ssize_t
@@ -247,11 +269,8 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
 	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
 
 	if (!s) {
-		if (stream_passes_wrapped(msg)) {
-			log_line(LOG_LEVEL_WARN, "a wrapped connection cannot be passed to another process over a Unix socket: EACCES; cure: "
-						 "route = relay");
+		if (!stream_may_pass(msg))
 			return answer(-EACCES);
-		}
 		return fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendmsg(fd, msg, flags);
 	}
 	if (msg->msg_control && msg->msg_controllen)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
-bool stream_passes_wrapped(const struct msghdr *);	/* does an SCM_RIGHTS of it hold a wrapped descriptor? */
+bool stream_may_pass(const struct msghdr *);	/* wrapped descriptors in an SCM_RIGHTS of it go to the relay: false = one does not */
+void stream_meet_passed(struct msghdr *);	/* descriptors have come */
 
 #endif

@@ -25,9 +25,10 @@ start_peers() {
 	[client all]
 	match = *:*
 	ca_certs = @CERTS@/ca.pem
+	$policy_option
 	END
 }
-wire_options=''
+wire_options='' policy_option=''
 
 # port KIND BEHAVIOUR: where a client finds it.
 port() {

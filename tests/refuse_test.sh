@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
+policy_option='route = inline' # nothing leaves the process
 oneTimeSetUp() { start_peers echo; }
 
 # refused MODE LINES EXPECTED: the first part of the probe's output; the connection works on.

@@ -1,9 +1,10 @@
 #!/bin/sh
-# libc's streams: refused over a wrapped socket; dprintf goes through.
+# libc's streams: refused over a socket that is to stay inline; dprintf goes through.
 # shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
+policy_option='route = inline'
 oneTimeSetUp() { start_peers echo; }
 
 testDprintf() { same echo escapes dprintf && clean_wires; }
@@ -15,7 +16,7 @@ testFdopen() {
         assertEquals "$kind" "fdopen: EACCES
 echo: after
 end: 0" "$out"
-        assertContains "$kind" "$err" "route = relay"
+        assertContains "$kind" "$err" "route = inline"
         assertEquals "$kind: one line: $err" 1 "$(printf '%s\n' "$err" | wc -l)"
     done
     clean_wires

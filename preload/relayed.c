@@ -175,7 +175,7 @@ make_pair(int wire, struct label *label, int pair[2])
 static int
 refuse(int fd, int error, const char *why)
 {
-	log_line(LOG_LEVEL_WARN, "wrapped descriptor %d stays in this process: %s", fd, why);
+	log_line(LOG_LEVEL_WARN, "wrapped descriptor %d stays in this process, EACCES: %s", fd, why);
 	return error;
 }
 

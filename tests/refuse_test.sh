@@ -46,7 +46,7 @@ open, closefrom: ok
 recorded when connected: EACCES
 echo: after
 end: 0" "$out"
-        assertEquals "lines in the log: $err" 4 "$(printf '%s' "$err" | grep -c '^wrapsock: .*EACCES.*route = relay')"
+        assertEquals "lines in the log: $err" 4 "$(printf '%s' "$err" | grep -c '^wrapsock: .*EACCES.*route = inline')"
         assertEquals "in clear
 in clear" "$(cat "$tmp/spawned-$kind")"
     done

@@ -46,7 +46,7 @@ assert_refused() {
 own='plain native wrapsock wrapsock-client wrapsock-both'
 
 test_bench_when_short_then_each_setup_is_measured() {
-    ready || return
+    ready || return 0
     # shellcheck disable=SC2086 # a list of names
     for scenario in 'redis GET 64 B P1' 'new connection, full' 'ping-pong 64 B, one core'; do
         begin_case "$scenario"
@@ -59,7 +59,7 @@ test_bench_when_short_then_each_setup_is_measured() {
 }
 
 test_bench_when_with_the_explicit_interface_then_measured() {
-    ready || return
+    ready || return 0
     bench -s api -m 'connection, full|ping-pong'
     assert_measured 'API new connection, full'
     assertContains "$out" 'API ping-pong 64 B, one core  ('
@@ -69,7 +69,7 @@ test_bench_when_with_the_explicit_interface_then_measured() {
 }
 
 test_bench_when_behind_a_proxy_then_measured() {
-    ready || return
+    ready || return 0
     bench -s bulk -m 'server sends' -w 'native stunnel hitch haproxy nginx-stream'
     if echo "$out" | grep '^left out'; then
         skip 'not every proxy is installed'
@@ -79,7 +79,7 @@ test_bench_when_behind_a_proxy_then_measured() {
 }
 
 test_bench_when_idle_or_small_then_measured() {
-    ready || return
+    ready || return 0
     bench -q -s 'start' -w 'plain wrapsock'
     assertEquals "$err" 0 "$status"
     assertContains "$out" 'start of true, 1000 rules'
@@ -87,7 +87,7 @@ test_bench_when_idle_or_small_then_measured() {
 }
 
 test_bench_when_the_server_dies_under_load_then_refused() {
-    ready || return
+    ready || return 0
     # What the program would say of a good run, of a server that is gone.
     stand_in redis-benchmark <<-'END'
 	#!/bin/sh
@@ -102,7 +102,7 @@ test_bench_when_the_server_dies_under_load_then_refused() {
 }
 
 test_bench_when_no_operation_completes_then_refused() {
-    ready || return
+    ready || return 0
     printf '#!/bin/sh\nexit 0\n' | stand_in redis-benchmark
     bench -s redis -m 'GET 64 B P1$' -w plain
     assert_refused 'no operation completed'
@@ -118,7 +118,7 @@ build_without() {
 }
 
 test_bench_when_the_launcher_does_nothing_then_refused() {
-    ready || return
+    ready || return 0
     build_without launcher
     rm "$build/prefix/bin/wrapsock"
     # shellcheck disable=SC2016 # for the script
@@ -129,7 +129,7 @@ test_bench_when_the_launcher_does_nothing_then_refused() {
 }
 
 test_bench_when_the_client_is_not_wrapped_then_refused() {
-    ready || return
+    ready || return 0
     build_without preload
     ln -sfn "$BUILD/libwrapsock.so" "$build/libwrapsock-preload.so"
     bench -s pingpong -w 'native wrapsock-client'

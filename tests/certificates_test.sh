@@ -137,6 +137,26 @@ testListsThatChange() {
     assert_wire changing
 }
 
+# Authorities and lists by their hashed names; one that is not there yet is looked for again.
+testListsOfAFolder() {
+    folder=$tmp/folder case=crl-revoked
+    mkdir "$folder"
+    cp "$made/$case.trust.pem" "$folder/ca.pem"
+    openssl rehash "$folder" 2>/dev/null
+    judged_by_folder EKEYREJECTED "there is no CRL of the certificate's issuer"
+    cp "$made/$case.clean.crl" "$folder/list.pem"
+    openssl rehash "$folder" 2>/dev/null
+    judged_by_folder ok ''
+    cp "$made/$case.crl" "$folder/list.pem"
+    judged_by_folder EKEYREVOKED 'certificate is revoked'
+}
+
+judged_by_folder() { # ERRNO WORDS
+    answer=$(printf '%s\tclient\tserver.test\tca_certs=\tcapath=%s\tcrl_check=chain\n' "$case" "$folder" | "$BUILD/certs/judge" "$made")
+    assertEquals "$1: $answer" 2 "$(printf '%s\n' "$answer" | cut -f 3 | grep -c "^$1\$")"
+    assertContains "$answer" "$2"
+}
+
 refused_now() {
     clients "$near" tls13 "$made/us.trust.pem" --cert "$made/crl-client-revoked.pem"
     [ "$(printf '%s\n' "$out" | head -n 1)" = "0 of 1" ]

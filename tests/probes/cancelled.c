@@ -13,7 +13,7 @@
 #include <malloc.h>
 #include <pthread.h>
 
-#define MARKER "here the next message begins"
+#define MARKER "here a second message begins"
 
 static int fd;
 static const char *port;
@@ -174,7 +174,8 @@ write_cancelled(void)
 	long r;
 
 	cancel("write", writes, NULL);
-	t = begin(writes_marker, NULL);
+	if (pthread_create(&t, NULL, writes_marker, NULL) != 0)	/* it may find room at once, or wait */
+		die("pthread_create");
 	while ((r = must("read", read(fd, text, sizeof text))) > 0) {
 		size_t keep = n < len ? n : len;
 
@@ -195,7 +196,7 @@ waiter_cancelled(void)
 {
 	pthread_t t = begin(writes, NULL);
 
-	cancel("write behind another", writes_marker, NULL);
+	cancel("write behind another", writes, NULL);
 	pthread_cancel(t);
 	say("write: %s", end(t));
 }

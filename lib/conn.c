@@ -225,7 +225,9 @@ conn_peer_der(struct conn *c, enum engine_chain which, size_t i, uint8_t **der, 
 {
 	CONN_LOCKED(c);
 
-	return engine_peer_der(c->tls, which, i, der, len);
+	*der = NULL;
+	*len = 0;
+	return c->tls ? engine_peer_der(c->tls, which, i, der, len) : 0;
 }
 
 /* The alert goes out if the kernel takes it; then the kernel itself answers every readiness call, everywhere. */

@@ -424,6 +424,19 @@ peer_tell(struct pair *p, size_t len, size_t record)
 	peer_flush(p, SIZE_MAX);
 }
 
+/* To somebody who reads at the same time: whether it has arrived cannot be seen. */
+static void
+peer_pour(struct pair *p, size_t piece)
+{
+	static char buf[4096];
+
+	while (BIO_ctrl_pending(p->out)) {
+		long n = BIO_read(p->out, buf, (int)piece);
+
+		must(send(p->far, buf, (size_t)n, MSG_NOSIGNAL) == n, "the peer's send");
+	}
+}
+
 /* What the peer can decrypt of what has arrived; all of it must be the stream. -1 behind that = clean end, -2 = failure. */
 static long
 peer_hear(struct pair *p)
@@ -1493,8 +1506,10 @@ interrupted(int flags)
 	helper_start(&h, reader_thread);
 	until_blocked(1);
 	pthread_kill(h.thread, SIGUSR1);
-	if (flags)
-		peer_tell(&p, 100, 100);
+	if (flags) {
+		peer_say(&p, 100, 100);
+		peer_pour(&p, 4096);
+	}
 	helper_join(&h);
 	CHECK_IS(h.result, flags ? 100 : -EINTR);
 	sigaction(SIGUSR1, &before, NULL);
@@ -1533,12 +1548,7 @@ patient_peek(size_t rest, ssize_t want)
 		peer_say(&p, rest, 100);
 	else
 		SSL_shutdown(p.ssl);
-	while (BIO_ctrl_pending(p.out)) {
-		char c;
-
-		BIO_read(p.out, &c, 1);
-		must(send(p.far, &c, 1, MSG_NOSIGNAL) == 1, "send");
-	}
+	peer_pour(&p, 1);
 	if (!rest)
 		shutdown(p.far, SHUT_WR);
 	helper_join(&h);
@@ -1797,11 +1807,7 @@ split_fork(const struct variant *v)
 	peer_hear_up_to(&p, 20000);
 	CHECK(!conn_last(p.c));
 	peer_say(&p, 30000, 16384);
-	while (BIO_ctrl_pending(p.out)) {
-		long n = BIO_read(p.out, buffer, 4096);
-
-		must(send(p.far, buffer, (size_t)n, MSG_NOSIGNAL) == n, "the peer's send");
-	}
+	peer_pour(&p, 4096);
 	CHECK_IS(child_status(pid), 0);
 	CHECK_IS(send_some(&p, 20000, 5000, 0), 5000);
 	peer_hear_up_to(&p, 25000);
@@ -1906,11 +1912,7 @@ key_update_in_child(void)
 	peer_hear_up_to(&p, 100);
 	must(SSL_key_update(p.ssl, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(p.ssl) == 1, "SSL_key_update");
 	peer_say(&p, 1000, 1000);
-	while (BIO_ctrl_pending(p.out)) {
-		long n = BIO_read(p.out, buffer, 4096);
-
-		must(send(p.far, buffer, (size_t)n, MSG_NOSIGNAL) == n, "the peer's send");
-	}
+	peer_pour(&p, 4096);
 	CHECK_IS(child_status(pid), 0);
 	CHECK_IS(send_some(&p, 100, 5000, 0), 5000);
 	peer_hear_up_to(&p, 5100);

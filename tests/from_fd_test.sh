@@ -1,6 +1,6 @@
 #!/bin/sh
 # A program under the preload object that uses the explicit API, too: it can ask about what was wrapped for it, and nothing is wrapped twice.
-# shellcheck disable=SC2086,SC2154,SC1090,SC1091
+# shellcheck disable=SC2086,SC2153,SC2154,SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 
 oneTimeSetUp() {
@@ -42,10 +42,10 @@ closed, and still TLSv1.3
 then: not wrapped'
 
 test_program_when_it_asks_then_whichever_file_it_has_loaded() {
-    for library in "$LIBRARY" "$tmp/libwrapsock.so.1"; do
+    for file in "$LIBRARY" "$tmp/libwrapsock.so.1"; do
         for when in early late; do
-            begin_case "$library, $when"
-            run $wrapped "$PROBES/asks" "$near" "$near_plain" "$certs/ca.pem" "$library" "$when"
+            begin_case "$file, $when"
+            run $wrapped "$PROBES/asks" "$near" "$near_plain" "$certs/ca.pem" "$file" "$when"
             assertEquals "$err" 0 "$status"
             assertEquals "$seen" "$out"
         done

@@ -6,6 +6,14 @@ ROWS=136
 TABLE=$TOP/tests/surface.tsv
 
 rows() { grep -v '^#' "$TABLE"; }
+pitfalls() { grep -v '^#' "$TOP/tests/pitfalls.tsv"; }
+
+# strangers <table: what it names and nobody has.
+strangers() {
+    while IFS="$(printf '\t')" read -r row file name _; do
+        grep -qsE "^$name\(" "$TOP/tests/$file" || echo "$row: tests/$file has no $name"
+    done
+}
 
 test_rows_when_counted_then_each_is_there_once() {
     assertEquals "$(seq "$ROWS")" "$(rows | cut -f 1)"
@@ -14,10 +22,12 @@ test_rows_when_counted_then_each_is_there_once() {
 }
 
 test_rows_when_they_name_a_test_then_it_exists() {
-    strangers=$(rows | while IFS="$(printf '\t')" read -r row file name _; do
-        grep -qsE "^$name\(" "$TOP/tests/$file" || echo "row $row: tests/$file has no $name"
-    done)
-    assertNull "$strangers" "$strangers"
+    assertNull "$(rows | strangers)"
+}
+
+test_pitfalls_when_they_name_a_test_then_it_exists() {
+    assertEquals "$(seq 32 | sed 's/^/S/')" "$(pitfalls | cut -f 1)"
+    assertNull "$(pitfalls | strangers)"
 }
 
 # tests/run collects the names of the tests that pass; this file is the last one that it runs.

@@ -28,7 +28,7 @@ enum engine_result {
 
 enum engine_verify_kind { ENGINE_VERIFY_REJECTED, ENGINE_VERIFY_EXPIRED, ENGINE_VERIFY_REVOKED };
 
-/* Ciphertext on its way. `in` is consumed from in_off; `out` is appended to and grown with realloc by the engine. */
+/* Ciphertext on its way. `in` is consumed from in_off, and what is consumed may be overwritten; `out` is appended to and grown with realloc by the engine. */
 struct engine_wire {
 	const uint8_t *in;
 	size_t in_off, in_len;

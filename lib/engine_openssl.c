@@ -224,9 +224,11 @@ engine_free(struct engine *e)
 
 	if (!e)
 		return;
-	if (e->ssl && engine_alive()) {
+	if ((e->ssl || e->records) && engine_alive()) {
 		engine_guard_enter(&g);
-		SSL_set_shutdown(e->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+		engine_direct_free(e);
+		if (e->ssl)
+			SSL_set_shutdown(e->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 		SSL_free(e->ssl);
 		X509_free(e->refused);
 		X509_free(e->culprit);
@@ -243,7 +245,7 @@ engine_free(struct engine *e)
 static bool
 begin(struct engine *e, struct engine_guard *g, enum engine_result *r)
 {
-	if (!engine_alive() || !e->ssl) {
+	if (!engine_alive() || (!e->ssl && !e->records)) {
 		e->hint = NULL;
 		snprintf(e->error, sizeof(e->error), "the process has shut OpenSSL down");
 		*r = ENGINE_DEAD;
@@ -303,6 +305,7 @@ static enum engine_result
 finished(struct engine *e)
 {
 	const struct engine_ctx *ctx = e->config->engine;
+	enum engine_result r = ENGINE_DONE;
 	const unsigned char *alpn;
 	unsigned len;
 
@@ -318,8 +321,10 @@ finished(struct engine *e)
 	e->done = true;
 	engine_session_made(e);
 	if (e->config->role == CONFIG_SERVER && SSL_version(e->ssl) == TLS1_3_VERSION)
-		return make_tickets(e, SSL_session_reused(e->ssl) && ctx->tickets > 1 ? 1 : ctx->tickets);
-	return ENGINE_DONE;
+		r = make_tickets(e, SSL_session_reused(e->ssl) && ctx->tickets > 1 ? 1 : ctx->tickets);
+	if (r == ENGINE_DONE)
+		engine_direct_start(e);
+	return r;
 }
 
 enum engine_result
@@ -364,6 +369,11 @@ engine_recv(struct engine *e, void *buf, size_t len, size_t *n)
 	*n = 0;
 	if (!begin(e, &g, &r))
 		return r;
+	if (e->records) {
+		r = engine_direct_recv(e, buf, len, n);
+		engine_guard_leave(&g);
+		return r;
+	}
 	do {
 		if (SSL_read_ex(e->ssl, at + *n, len - *n, &got)) {
 			*n += got;
@@ -383,6 +393,8 @@ engine_recv(struct engine *e, void *buf, size_t len, size_t *n)
 size_t
 engine_pending(const struct engine *e)
 {
+	if (e->records)
+		return e->plain_len - e->plain_off;
 	return e->ssl && engine_alive() ? (size_t)SSL_pending(e->ssl) : 0;
 }
 
@@ -395,6 +407,11 @@ engine_send(struct engine *e, const void *buf, size_t len)
 
 	if (!begin(e, &g, &r))
 		return r;
+	if (e->records) {
+		r = engine_direct_send(e, buf, len);
+		engine_guard_leave(&g);
+		return r;
+	}
 	/* With room made beforehand running out of memory costs this call only, not the connection. */
 	if (!engine_wire_reserve(e->wire, len + (RECORD_ROOM - RECORD_MAX) + e->tickets_len)) {
 		engine_guard_leave(&g);
@@ -417,8 +434,10 @@ engine_close_notify(struct engine *e)
 	r = ENGINE_DONE;
 	if (e->done && !e->said_goodbye) {
 		e->said_goodbye = true;
-		ret = SSL_shutdown(e->ssl);
-		if (ret < 0)
+		ret = e->records ? 0 : SSL_shutdown(e->ssl);
+		if (e->records)
+			r = engine_direct_close(e);
+		else if (ret < 0)
 			r = translate(e, ret);
 	}
 	engine_guard_leave(&g);
@@ -432,6 +451,11 @@ engine_info(const struct engine *e)
 
 	if (!e->done || !engine_alive())
 		return info;
+	if (e->records) {
+		info = e->info;
+		info.alpn = e->alpn;
+		return info;
+	}
 	info.version = SSL_get_version(e->ssl);
 	info.cipher = SSL_get_cipher_name(e->ssl);
 	info.suite_version = SSL_CIPHER_get_version(SSL_get_current_cipher(e->ssl));

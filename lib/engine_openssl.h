@@ -50,6 +50,12 @@ struct engine {
 	uint8_t *tickets;		/* records made at the handshake's end that go out before the first other one */
 	size_t tickets_len;
 
+	struct records *records;	/* the open connection goes on without ssl, which may be NULL then */
+	uint8_t *plain;			/* ... and what a caller had no room for */
+	size_t plain_off, plain_len;
+	bool closed;			/* ... and close_notify has come */
+	struct engine_info info;	/* ... and what was agreed on */
+
 	uint8_t first[ENGINE_FIRST_BYTES];	/* how the peer began, to tell what it speaks */
 	size_t first_len;
 	size_t record_left;		/* of the record that OpenSSL is reading: bytes of wire->in still to show */
@@ -136,6 +142,14 @@ int engine_security_level(const struct config *);	/* engine_openssl_ctx.c */
 bool engine_sessions_start(struct engine_ctx *);	/* false = out of memory */
 void engine_sessions_free(struct engine_sessions *);	/* NULL is allowed */
 void engine_session_made(struct engine *);	/* the handshake is done and the peer accepted */
+
+/* engine_openssl_direct.c: for an engine with records, inside the guard; results as those of engine.h */
+void engine_direct_start(struct engine *);	/* the handshake is done: go on without ssl where that can be */
+void engine_direct_free(struct engine *);
+enum engine_result engine_direct_recv(struct engine *, uint8_t *buf, size_t len, size_t *n);
+enum engine_result engine_direct_send(struct engine *, const uint8_t *buf, size_t len);
+enum engine_result engine_direct_close(struct engine *);
+int engine_direct_export(const struct engine *, struct engine_records *);
 
 /* engine_openssl_failure.c */
 void engine_mnemonic(unsigned long code, char *buf, size_t size);	/* "KEY_VALUES_MISMATCH"; "" for 0 */

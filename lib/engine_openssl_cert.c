@@ -347,6 +347,8 @@ sent(const SSL *ssl, size_t i)
 static X509 *
 peer_cert(const struct engine *e, enum engine_chain which, size_t i)
 {
+	if (!e->ssl)
+		return NULL;
 	if (which == ENGINE_CHAIN_SENT)
 		return sent(e->ssl, i);
 	if (which == ENGINE_CHAIN_LEAF)

@@ -384,7 +384,7 @@ engine_export_records(const struct engine *e, struct engine_records *out)
 	if (!e->done || e->failed != ENGINE_DONE || !engine_alive())
 		return -1;
 	engine_guard_enter(&g);
-	r = export_records(e, out);
+	r = e->records ? engine_direct_export(e, out) : export_records(e, out);
 	if (r < 0)
 		OPENSSL_cleanse(out, sizeof(*out));
 	engine_guard_leave(&g);

@@ -87,14 +87,22 @@ start(struct records *r, int d, const EVP_CIPHER *cipher, const struct engine_re
 struct records *
 records_new(const struct engine_records *state)
 {
+	return records_new_in(NULL, state);
+}
+
+struct records *
+records_new_in(void *library, const struct engine_records *state)
+{
 	struct records *r = plausible(state) ? calloc(1, sizeof(*r)) : NULL;
 	EVP_CIPHER *cipher;
 	bool ok;
 
 	if (!r)
 		return NULL;
-	cipher = EVP_CIPHER_fetch(NULL, cipher_name(state), NULL);
+	cipher = EVP_CIPHER_fetch(library, cipher_name(state), NULL);
+	r->library = library;
 	r->version = state->version;
+	r->suite = state->suite;
 	r->aead = state->aead;
 	r->key_len = state->dir[0].key_len;
 	r->tag_len = state->tag_len;
@@ -273,7 +281,7 @@ unseal(struct records *r, const uint8_t *in, size_t size, uint8_t *out, size_t *
 		return fail(r, SSL_AD_RECORD_OVERFLOW, "a record with too much data"), -1;
 	f = frame(r, d, in, in + RECORDS_HEADER, *n);
 	if (!decrypt(r, d->cipher, &f, in + RECORDS_HEADER + skip, *n, out))
-		return fail(r, SSL_AD_BAD_RECORD_MAC, "decryption failed or bad record mac"), -1;
+		return fail(r, SSL_AD_BAD_RECORD_MAC, "a record was damaged on its way"), -1;
 	d->sequence++;
 	if (!tls13)
 		return in[0];
@@ -294,12 +302,12 @@ records_next_keys(struct records *r, int which)
 {
 	struct records_direction *d = &r->dir[which];
 	uint8_t secret[ENGINE_SECRET_MAX], key[32];
-	bool ok = engine_expand_label(NULL, d->secret, d->secret_len, "traffic upd", secret, d->secret_len);
+	bool ok = engine_expand_label(r->library, d->secret, d->secret_len, "traffic upd", secret, d->secret_len);
 
 	if (ok)
 		memcpy(d->secret, secret, d->secret_len);
-	ok = ok && engine_expand_label(NULL, d->secret, d->secret_len, "key", key, r->key_len)
-		&& engine_expand_label(NULL, d->secret, d->secret_len, "iv", d->iv, d->iv_len) && set_key(r, which, key);
+	ok = ok && engine_expand_label(r->library, d->secret, d->secret_len, "key", key, r->key_len)
+		&& engine_expand_label(r->library, d->secret, d->secret_len, "iv", d->iv, d->iv_len) && set_key(r, which, key);
 	d->sequence = 0;
 	OPENSSL_cleanse(secret, sizeof(secret));
 	OPENSSL_cleanse(key, sizeof(key));
@@ -490,4 +498,36 @@ records_alert(struct records *r, uint8_t *out)
 		r->alert = -1;		/* once */
 	}
 	return records_seal_type(r, SSL3_RT_ALERT, alert, sizeof(alert), out);
+}
+
+/* ---- to be continued elsewhere ---- */
+
+size_t
+records_settle(struct records *r, uint8_t *out)
+{
+	return r->owes_update && !r->reason ? records_update(r, false, out) : 0;
+}
+
+int
+records_export(const struct records *r, struct engine_records *out)
+{
+	if (r->reason || r->version != TLS1_3_VERSION || r->message_have || r->owes_update)
+		return -1;
+	out->version = r->version;
+	out->suite = r->suite;
+	out->aead = r->aead;
+	out->tag_len = r->tag_len;
+	for (int i = 0; i < 2; i++) {
+		const struct records_direction *d = &r->dir[i];
+
+		memcpy(out->dir[i].secret, d->secret, d->secret_len);
+		out->dir[i].secret_len = d->secret_len;
+		memcpy(out->dir[i].iv, d->iv, d->iv_len);
+		out->dir[i].iv_len = d->iv_len;
+		out->dir[i].key_len = r->key_len;
+		out->dir[i].sequence = d->sequence;
+		if (!engine_expand_label(r->library, d->secret, d->secret_len, "key", out->dir[i].key, r->key_len))
+			return -1;
+	}
+	return 0;
 }

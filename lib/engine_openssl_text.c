@@ -281,7 +281,7 @@ append_certificate(X509 *x, char *buf, size_t size)
 static void
 append_ours(const struct engine *e, char *buf, size_t size)
 {
-	X509 *x = e->hint && strcmp(e->hint, "certfile") == 0 ? SSL_get_certificate(e->ssl) : NULL;
+	X509 *x = e->hint && strcmp(e->hint, "certfile") == 0 && e->ssl ? SSL_get_certificate(e->ssl) : NULL;
 
 	if (!e->hint || strcmp(e->hint, "certfile") != 0)
 		return;

@@ -32,12 +32,16 @@ void records_alone(void);	/* in a process that is ours alone, before anything el
 
 /* NULL = no memory, or a suite or state that cannot be continued. The caller wipes its copy. */
 struct records *records_new(const struct engine_records *);
+struct records *records_new_in(void *library, const struct engine_records *);	/* in an OpenSSL library context; NULL = the process's own */
 void records_free(struct records *);	/* wipes secrets; NULL is allowed */
 
 /* Bytes of the record that begins at in, header included; 0 = fewer than RECORDS_HEADER are there. */
 size_t records_size(const uint8_t *in, size_t len);
 
-/* Open the record at in. *used: its size, 0 for WANT. out has room for RECORDS_CIPHER bytes and does not overlap in. */
+/*
+ * Open the record at in. *used: its size, 0 for WANT. out has room for RECORDS_CIPHER bytes and does not overlap in,
+ * or is in + RECORDS_HEADER, which TLS 1.3 decrypts in place.
+ */
 enum records_result records_open(struct records *, const uint8_t *in, size_t len, size_t *used, uint8_t *out, size_t *n);
 
 /*
@@ -47,6 +51,13 @@ enum records_result records_open(struct records *, const uint8_t *in, size_t len
 size_t records_seal(struct records *, const uint8_t *data, size_t len, uint8_t *out);
 size_t records_alert(struct records *, uint8_t *out);	/* close_notify; after a failure that the peer must know, its alert */
 size_t records_update(struct records *, bool ask, uint8_t *out);	/* TLS 1.3: new keys for what we write, and ask the peer for its */
+
+/*
+ * To be continued by somebody else: first what is owed to the peer is appended to out, 0 = nothing, then the state is copied. -1 = it has
+ * failed, or stands within a message; or TLS 1.2, whose keys are not kept.
+ */
+size_t records_settle(struct records *, uint8_t *out);
+int records_export(const struct records *, struct engine_records *);
 
 const char *records_reason(const struct records *);	/* one sentence, "" if it has not failed */
 

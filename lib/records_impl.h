@@ -20,7 +20,9 @@ struct records_direction {
 };
 
 struct records {
+	void *library;
 	int version;
+	uint16_t suite;
 	enum engine_aead aead;
 	size_t key_len, tag_len;
 	struct records_direction dir[2];

@@ -35,6 +35,7 @@ units    = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*_test.c
 probes   = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/probes/*.c)))
 benches  = $(addprefix $(BUILD)/bench/,call load serve start api_load api_serve)
 examples = $(patsubst lib/%.c,$(BUILD)/%,$(sort $(wildcard lib/examples/*.c)))
+worker   = $(BUILD)/property/worker
 fuzzers  = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 scripts  = tools/wrapsock $(sort $(wildcard tools/*.sh tests/run tests/install-packages tests/*.sh)) .ci/run
 manuals  = $(sort $(wildcard policy/*.[1-9] lib/*.[1-9] preload/*.[1-9] tools/*.[1-9]))
@@ -119,7 +120,10 @@ $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
 
-tested: $(programs) $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge
+tested: $(programs) $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge $(worker)
+$(worker): ARGS = $(test-flags) -lssl -lcrypto
+$(worker): $(sort $(wildcard tests/property/*.[ch])) Makefile
+	$(link)
 fuzzers: $(fuzzers)
 staged:
 	$(Q)$(MAKE) --no-print-directory install PREFIX=$(prefix) DESTDIR= >/dev/null
@@ -144,6 +148,12 @@ matrix:	## real programs, every row of tests/matrix/; ROWS='nginx redis' for som
 	@tests/install-packages build check matrix
 	@$(build-once) tested
 	@BUILD=$(BUILD) tests/matrix_run $(ROWS)
+
+N = 3000
+property:	## N random sequences of descriptor operations (3000), over TCP and over TLS, from SEED on (chosen by the clock)
+	@tests/install-packages build check
+	@$(build-once) tested
+	@BUILD=$(BUILD) T=property_test.sh N=$(N) SEED=$(or $(SEED),$(shell date +%s)) LIMIT=14400 KEEP=1 tests/run
 
 asan:	## the tests once more under the address and undefined-behaviour sanitizers
 	@$(build-once) $(asan) tested staged
@@ -221,7 +231,7 @@ clean:	## remove everything built
 help:	## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1	/p' Makefile | expand -t 12
 
-.PHONY: all tested fuzzers staged demo check matrix bench asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
+.PHONY: all tested fuzzers staged demo check matrix property bench asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(sort $(wildcard $(BUILD)/*/*.d $(BUILD)/lib/relay/*.d))

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -383,6 +384,8 @@ say_goodbye(struct conn *c, int fd)
 		return;
 	if (share_take(&c->share, READING))
 		drain(c, fd);
+	if (conn_ready_bytes(c))	/* the kernel resets, as it does for plain TCP: no farewell before that */
+		return;
 	if (share_take(&c->share, WRITING) && !c->shut_write)
 		conn_notify(c, fd);
 }
@@ -409,32 +412,51 @@ conn_close(struct conn *c, int fd, bool last)
 	conn_unlock(c);
 }
 
+/* Our farewell, as far as the kernel takes it. */
+static int
+say_end(struct conn *c, int fd)
+{
+	int r = conn_claim(c, WRITING);
+
+	if (r == 0 && c->state == CONN_OPEN)
+		r = conn_notify(c, fd);
+	while (r == -EAGAIN && c->blocking && (r = conn_wait(c, fd, POLLOUT, conn_now() + 5000)) > 0)
+		r = conn_notify(c, fd);
+	return r;
+}
+
+/* The wire is shut down already, as after a reset. */
+static int
+shut_dead(const struct conn *c)
+{
+	return c->error == EIO ? -EIO : -ENOTCONN;
+}
+
 static int
 shut(struct conn *c, int fd, int how)
 {
-	int r = 0;
+	bool first = how != SHUT_RD && !c->shut_write;
+	int r = 0, wire = how;
 
 	CONN_LOCKED(c);
 	if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKING)
 		r = conn_handshake_locked(c, fd, c->blocking, c->alone ? conn_later(c->rcvtimeo) : INT64_MAX);
-	if (c->error) {
-		return c->error == EIO ? -EIO : -ENOTCONN;	/* the wire is shut down already, as after a reset */
-	}
-	if (how != SHUT_WR) {
+	if (c->error)
+		return shut_dead(c);
+	if (r < 0 && how != SHUT_WR)
+		wire = how == SHUT_RD ? -1 : SHUT_WR;		/* a handshake still has to be read */
+	if (how != SHUT_WR)
 		c->shut_read = true;
-		if (r == 0)
-			raw_shutdown(fd, SHUT_RD);
-	}
-	if (how != SHUT_RD && !c->shut_write) {
-		r = conn_claim(c, WRITING);
-		if (r == 0 && c->state == CONN_OPEN)
-			r = conn_notify(c, fd);
-		if (r == -EAGAIN && c->blocking) {
-			while (r == -EAGAIN && (r = conn_wait(c, fd, POLLOUT, conn_now() + 5000)) > 0)
-				r = conn_notify(c, fd);
-		}
+	if (first) {
+		r = say_end(c, fd);
 		c->shut_write = true;
-		raw_shutdown(fd, SHUT_WR);
+		if (c->error)
+			return shut_dead(c);
+	}
+	if (wire >= 0) {
+		wire = raw_shutdown(fd, wire);
+		if (!first || (r < 0 && r != -EAGAIN && r != -EIO))	/* of a connection that is gone the kernel says ENOTCONN here */
+			return wire;
 	}
 	return r == -EAGAIN || r > 0 ? 0 : r;
 }
@@ -463,6 +485,34 @@ void
 conn_set_blocking(struct conn *c, bool on)
 {
 	c->blocking = on;
+}
+
+static int64_t
+timeout_of(int fd, int name)
+{
+	struct timeval tv = { 0 };
+	unsigned len = sizeof tv;
+
+	raw_getsockopt(fd, SOL_SOCKET, name, &tv, &len);
+	return tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
+}
+
+/* Another process that has the socket may have changed what we remember of it. */
+void
+conn_refresh(struct conn *c, int fd)
+{
+	long flags;
+
+	if (!c->share.owners)
+		return;
+	flags = raw_syscall(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0);
+	if (flags < 0)
+		return;
+	c->blocking = !(flags & O_NONBLOCK);
+	if (!c->blocking)
+		return;
+	c->rcvtimeo = timeout_of(fd, SO_RCVTIMEO);
+	c->sndtimeo = timeout_of(fd, SO_SNDTIMEO);
 }
 
 void

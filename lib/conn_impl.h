@@ -95,6 +95,7 @@ int conn_fail_tls(struct conn *, int fd, enum engine_result);
 void conn_say(enum conn_log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* May this process use the direction? 0 or -EIO, then the connection is dead here. */
 int conn_claim(struct conn *, int direction);
+void conn_refresh(struct conn *, int fd);	/* mode and time limits of a socket that several processes have */
 
 /*
  * conn_wait.c: with the lock held; it is released while waiting, and held again when the thread is cancelled there: the only

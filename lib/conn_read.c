@@ -11,6 +11,9 @@
 
 #include <sys/ioctl.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -155,6 +158,18 @@ end_of_stream(struct conn *c, int fd, bool clean)
 		raw_shutdown(fd, SHUT_RD);	/* an edge for those who wait, and readable for ever */
 }
 
+/* The kernel has no more: the peer's end without a farewell, or a process that shares the socket has shut its reading side. */
+static void
+kernel_ended(struct conn *c, int fd)
+{
+	uint8_t state = 0;
+	unsigned len = sizeof state;
+
+	if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) == 0 && (state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2))
+		c->shut_read = true;
+	end_of_stream(c, fd, false);
+}
+
 /* An idle connection keeps no buffer. */
 static void
 drop_empty(struct conn *c)
@@ -244,7 +259,7 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, 
 			break;
 		at->full = conn_fill(c, fd, len - *done + at->more);
 		if (at->full == -EPIPE) {
-			end_of_stream(c, fd, false);
+			kernel_ended(c, fd);
 			break;
 		}
 		if (at->full == -EAGAIN)
@@ -364,7 +379,7 @@ take_rest(struct conn *c, int fd)
 		return -EPIPE;
 	conn_settle(c, fd);
 	if (r == -EPIPE)
-		end_of_stream(c, fd, false);
+		kernel_ended(c, fd);
 	else if (r < 0 && r != -EAGAIN)
 		return conn_broke(c, fd, -r);
 	return 0;
@@ -379,10 +394,10 @@ ahead(struct conn *c, int fd, size_t enough)
 		return -EPIPE;
 	while (!c->eof && !c->error && c->held_len - c->held_off < enough && whole_record_waits(c, fd, &some)) {
 		r = open_record(c, fd);
+		conn_settle(c, fd);	/* also behind a close_notify: an owed byte left there would turn our FIN into RST */
 		if (r < 0)
 			return r;
 		opened = 1;
-		conn_settle(c, fd);
 	}
 	if (conn_ready_bytes(c) || c->eof || c->error)
 		return opened;
@@ -549,6 +564,16 @@ discard(struct conn *c, int fd, size_t total, int flags)
 	return done ? (ssize_t)done : r;
 }
 
+/* recv of no bytes waits once as one of many does, and takes nothing: Linux. */
+static ssize_t
+await(struct conn *c, int fd, int flags)
+{
+	uint8_t byte;
+	ssize_t r = read_locked(c, fd, &(struct iovec){ &byte, 1 }, 1, 1, flags | MSG_PEEK);
+
+	return r > 0 || (r == -EAGAIN && c->blocking && !(flags & MSG_DONTWAIT)) ? 0 : r;
+}
+
 ssize_t
 conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags)
 {
@@ -561,8 +586,9 @@ conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		return -EINVAL;
 	pthread_testcancel();
 	CONN_LOCKED(c);
+	conn_refresh(c, fd);
 	if (!total)
-		r = c->error ? -c->error : 0;
+		r = await(c, fd, flags);
 	else if (flags & MSG_TRUNC)
 		r = discard(c, fd, total, flags);
 	else

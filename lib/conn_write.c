@@ -322,6 +322,15 @@ repay(struct conn *c, int fd, struct cursor at, size_t total, size_t *done)
 	return r;
 }
 
+/* Why nothing more can be written: behind our own end the kernel knows whether the peer has reset since. */
+static ssize_t
+refused(struct conn *c, int fd)
+{
+	long r = c->error ? -c->error : raw_send(fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return r < 0 ? r : -EPIPE;
+}
+
 static ssize_t
 write_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t total, bool wait, int64_t deadline)
 {
@@ -333,7 +342,7 @@ write_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t
 		size_t n = 0, len = total - done;
 
 		if (c->error || c->shut_write)
-			return done ? (ssize_t)done : c->error ? -c->error : -EPIPE;
+			return done ? (ssize_t)done : refused(c, fd);
 		if (conn_claim(c, WRITING) < 0)
 			return done ? (ssize_t)done : -EIO;
 		if (c->debt_len)
@@ -399,10 +408,10 @@ enter(struct conn *c, bool wait, int64_t deadline)
 ssize_t
 conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags)
 {
-	bool wait = c->blocking && !(flags & MSG_DONTWAIT);
-	int64_t deadline = conn_later(c->sndtimeo);
+	int64_t deadline;
 	size_t total = 0;
 	ssize_t r;
+	bool wait;
 
 	for (int i = 0; i < iovcnt; i++)
 		total += iov[i].iov_len;
@@ -412,12 +421,15 @@ conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 		return -EOPNOTSUPP;
 	pthread_testcancel();
 	CONN_LOCKED(c);
+	conn_refresh(c, fd);
+	wait = c->blocking && !(flags & MSG_DONTWAIT);
+	deadline = conn_later(c->sndtimeo);
 	if (!enter(c, wait, deadline))
 		return c->closed ? -EBADF : -EAGAIN;
 	__attribute__((cleanup(written))) struct writing w = { c, false };
 	r = conn_handshake_locked(w.conn, fd, wait, deadline);
-	if (r == 0 && total)
-		r = write_locked(c, fd, iov, iovcnt, total, wait, deadline);
+	if (r == 0)
+		r = total ? write_locked(c, fd, iov, iovcnt, total, wait, deadline) : raw_send(fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (r < 0 && c->error)
 		c->error_taken = true;
 	w.returned = true;

@@ -23,6 +23,7 @@ struct watch {
 	uint32_t index, generation;
 	bool cookie;			/* the kernel holds ours */
 	bool inherited;			/* made before a fork, in a set that the parent has too */
+	bool spent;			/* one-shot and reported: nothing may re-arm it but the program */
 	uint32_t wire;			/* the events it was given with it */
 };
 
@@ -64,7 +65,7 @@ watch_new(struct sock *s, int epfd, int fd, const struct epoll_event *event)
 	w->epfd = epfd;
 	w->fd = fd;
 	w->event = *event;
-	w->cookie = w->inherited = false;
+	w->cookie = w->spent = w->inherited = false;
 	w->next = s->watches;
 	s->watches = w;
 	registered++;
@@ -168,7 +169,7 @@ follow(struct watch *w, bool unsteady)
 
 	if (!unsteady && !w->cookie)
 		return;
-	if (unsteady && w->cookie && w->wire == e.events)
+	if (w->spent || (unsteady && w->cookie && w->wire == e.events))
 		return;
 	if (unsteady && !w->cookie)
 		cookies++;
@@ -220,7 +221,7 @@ epoll_closed(struct sock *s, int fd)
 		next = w->next;
 		if (w->fd != fd)
 			continue;
-		if (w->cookie && change(w, &w->event))
+		if (w->cookie && !w->spent && change(w, &w->event))
 			w->cookie = false, cookies--;
 		watch_drop(w);
 	}
@@ -264,6 +265,37 @@ epoll_come(struct sock *s)
 	pthread_mutex_unlock(&lock);
 }
 
+/* The kernel has taken a registration of the program's. */
+static void
+registered_as(struct sock *s, struct watch *w, bool unsteady, uint32_t events)
+{
+	if (w->cookie != unsteady)
+		cookies += unsteady ? 1 : -1;
+	w->cookie = unsteady;
+	w->spent = false;
+	w->wire = events;
+	s->unsteady = unsteady;
+	if (unsteady)
+		sooner(s);
+}
+
+/* We know this registration: the kernel says EEXIST and all stays as it is, unless the number was closed behind our back. */
+static int
+add_again(struct sock *s, struct watch *w, struct epoll_event *event)
+{
+	struct watch fresh = *w;
+	bool unsteady = is_unsteady(s);
+	struct epoll_event e;
+
+	fresh.event = *event;
+	e = kernel_event(&fresh, unsteady);
+	if (real.epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd, &e) < 0)
+		return -1;
+	w->event = *event;
+	registered_as(s, w, unsteady, e.events);
+	return 0;
+}
+
 /* With the lock held: the kernel's part, then our record of it. */
 static int
 control(struct sock *s, int epfd, int op, int fd, struct epoll_event *event)
@@ -282,8 +314,8 @@ control(struct sock *s, int epfd, int op, int fd, struct epoll_event *event)
 	if (!event)
 		return (int)answer(-EFAULT);
 	if (op == EPOLL_CTL_ADD && w)
-		watch_drop(w);		/* the number was closed behind our back, or ADD fails and the kernel tells */
-	if (op == EPOLL_CTL_ADD || !w) {
+		return add_again(s, w, event);
+	if (!w) {
 		w = watch_new(s, epfd, fd, event);
 		if (!w)
 			return (int)answer(-ENOMEM);
@@ -304,13 +336,7 @@ control(struct sock *s, int epfd, int op, int fd, struct epoll_event *event)
 		errno = why;
 		return r;
 	}
-	if (w->cookie != unsteady)
-		cookies += unsteady ? 1 : -1;
-	w->cookie = unsteady;
-	w->wire = e.events;
-	s->unsteady = unsteady;
-	if (unsteady)
-		sooner(s);
+	registered_as(s, w, unsteady, e.events);
 	return r;
 }
 
@@ -330,51 +356,69 @@ epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return r;
 }
 
+/* What the kernel reported by an event that carries our cookie. false = its registration is gone. */
+static bool
+reported(uint64_t data, struct watch *as, bool *stale)
+{
+	struct watch *w;
+
+	pthread_mutex_lock(&lock);
+	w = watch_of(data, stale);
+	if (w) {
+		w->spent = w->wire & EPOLLONESHOT;
+		*as = *w;
+	}
+	pthread_mutex_unlock(&lock);
+	return w;
+}
+
+/* The program is not told: the kernel must report again what it reports only once. */
+static void
+rearm(struct sock *s, const struct watch *as)
+{
+	struct epoll_event e;
+	struct watch *w;
+
+	if (!(as->event.events & (EPOLLONESHOT | EPOLLET)))
+		return;
+	pthread_mutex_lock(&lock);
+	w = watch_find(s, as->epfd, as->fd);
+	if (w) {
+		w->spent = false;
+		e = kernel_event(w, w->cookie);
+		w->wire = e.events;
+		change(w, &e);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 /* An event that carries our cookie: true = the program is told *e, false = it is ours alone. */
 static bool
 meet(struct epoll_event *e)
 {
-	bool stale, told = true;
-	struct epoll_event mine;
-	struct watch *w;
-	struct sock *of;
-	int fd, epfd;
+	struct watch as;
+	bool stale, handshaking;
 	short answer;
 
-	pthread_mutex_lock(&lock);
-	w = watch_of(e->data.u64, &stale);
-	if (!w) {
-		pthread_mutex_unlock(&lock);
+	if (!reported(e->data.u64, &as, &stale))
 		return !stale;
-	}
-	mine = w->event;
-	fd = w->fd;
-	epfd = w->epfd;
-	of = w->sock;
-	pthread_mutex_unlock(&lock);
-	HOLD s = fdtab_hold_wrapped(fd);
+	HOLD s = fdtab_hold_wrapped(as.fd);
 
-	if (!s || s != of)
+	if (!s || s != as.sock)
 		return false;
-	if (core->conn_state(s->conn) <= CONN_HANDSHAKING) {
-		core->conn_handshake(s->conn, fd, false);
+	handshaking = core->conn_state(s->conn) <= CONN_HANDSHAKING;
+	if (handshaking)
+		core->conn_handshake(s->conn, as.fd, false);
+	if (handshaking || (as.event.events & ~as.wire & EPOLLONESHOT)) {	/* what TLS waited for; another thread may have had it */
 		epoll_settle(s);		/* a steady one is reported by the kernel again */
 		return false;
 	}
-	answer = core->conn_tells(s->conn, fd, (short)mine.events, (short)e->events);
-	told = answer != 0;
+	answer = core->conn_tells(s->conn, as.fd, (short)as.event.events, (short)e->events);
 	e->events = (uint32_t)answer | (e->events & EPOLLRDHUP);
-	e->data = mine.data;
-	if (!told && mine.events & (EPOLLONESHOT | EPOLLET)) {
-		pthread_mutex_lock(&lock);
-		w = watch_find(s, epfd, fd);
-		if (w) {
-			mine = kernel_event(w, w->cookie);
-			change(w, &mine);
-		}
-		pthread_mutex_unlock(&lock);
-	}
-	return told;
+	e->data = as.event.data;
+	if (!answer)
+		rearm(s, &as);
+	return answer != 0;
 }
 
 static void

@@ -180,15 +180,62 @@ select_unsteady(int n, const fd_set *r, const fd_set *w, const fd_set *e)
 	return false;
 }
 
+/* Entries that are out of the wait keep their number's complement. */
 static int
 put(struct pollfd *p, fd_set *set, short any)
 {
-	if (!set || !FD_ISSET(p->fd, set))
+	int fd = p->fd < 0 ? ~p->fd : p->fd;
+
+	if (!set || !FD_ISSET(fd, set))
 		return 0;
 	if (p->revents & any)
 		return 1;
-	FD_CLR(p->fd, set);
+	FD_CLR(fd, set);
 	return 0;
+}
+
+/* The sets as a list; how many entries. */
+static nfds_t
+listed(struct pollfd *p, int n, const fd_set *r, const fd_set *w, const fd_set *e)
+{
+	nfds_t used = 0;
+
+	for (int fd = 0; fd < n; fd++) {
+		short events = (short)((in(fd, r) ? POLLIN : 0) | (in(fd, w) ? POLLOUT : 0) | (in(fd, e) ? POLLPRI : 0));
+
+		if (in(fd, r) || in(fd, w) || in(fd, e))
+			p[used++] = (struct pollfd){ fd, events, 0 };
+	}
+	return used;
+}
+
+/* Does select tell this answer? Of a hang-up it tells readers alone; with nobody to tell, it is as if nothing had happened. */
+static bool
+selected(struct pollfd *p)
+{
+	bool tells = p->revents & (((p->events & POLLIN) ? POLLIN | POLLHUP | POLLERR : 0) | ((p->events & POLLOUT) ? POLLOUT | POLLERR : 0) |
+				   (p->events & POLLPRI) | POLLNVAL);
+
+	if (p->revents && !tells)
+		p->fd = ~p->fd;		/* and will not change: look at the others */
+	return tells;
+}
+
+static int
+poll_selected(struct pollfd *p, nfds_t used, int64_t timeout_ns, const sigset_t *mask)
+{
+	int64_t until = now_ns() + timeout_ns, left = timeout_ns;
+
+	for (;;) {
+		int told = 0, ready = poll_both(p, used, left, mask);
+
+		for (nfds_t i = 0; ready > 0 && i < used; i++)
+			told += p[i].fd >= 0 && selected(&p[i]);
+		if (ready <= 0 || told)
+			return ready < 0 ? ready : told;
+		if (timeout_ns >= 0)
+			left = until > now_ns() ? until - now_ns() : 0;
+	}
 }
 
 /* select is poll with these meanings (the kernel's own: POLLIN_SET and its sisters). */
@@ -196,18 +243,13 @@ static int
 select_wrapped(int n, fd_set *r, fd_set *w, fd_set *e, int64_t timeout_ns, const sigset_t *mask)
 {
 	__attribute__((cleanup(free_list))) struct pollfd *p = calloc((size_t)n + 1, sizeof *p);
-	nfds_t used = 0;
+	nfds_t used;
 	int ready;
 
 	if (!p)
 		return (int)answer(-ENOMEM);
-	for (int fd = 0; fd < n; fd++) {
-		short events = (short)((in(fd, r) ? POLLIN : 0) | (in(fd, w) ? POLLOUT : 0) | (in(fd, e) ? POLLPRI : 0));
-
-		if (in(fd, r) || in(fd, w) || in(fd, e))
-			p[used++] = (struct pollfd){ fd, events, 0 };
-	}
-	ready = poll_both(p, used, timeout_ns, mask);
+	used = listed(p, n, r, w, e);
+	ready = poll_selected(p, used, timeout_ns, mask);
 	if (ready < 0)
 		return ready;
 	ready = 0;

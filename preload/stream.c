@@ -62,6 +62,16 @@ bad_vectors(const struct iovec *iov, int iovcnt)
 	return false;
 }
 
+/* A readv or writev of nothing is over at once, whatever the socket's state; the kernel also knows bad vectors. */
+static bool
+room_in(const struct iovec *iov, int iovcnt)
+{
+	for (int i = 0; i < iovcnt; i++)
+		if (iov[i].iov_len)
+			return true;
+	return false;
+}
+
 EXPORT ssize_t
 read(int fd, void *buf, size_t len)
 {
@@ -69,7 +79,7 @@ read(int fd, void *buf, size_t len)
 		return real.read(fd, buf, len);
 	HOLD s = fdtab_hold_wrapped(fd);
 
-	return s ? receive(s, fd, &(struct iovec){ buf, len }, 1, 0) : real.read(fd, buf, len);
+	return s && len ? receive(s, fd, &(struct iovec){ buf, len }, 1, 0) : real.read(fd, buf, len);
 }
 
 EXPORT ssize_t
@@ -85,7 +95,7 @@ readv(int fd, const struct iovec *iov, int iovcnt)
 		return real.readv(fd, iov, iovcnt);
 	HOLD s = fdtab_hold_wrapped(fd);
 
-	if (!s)
+	if (!s || !room_in(iov, iovcnt))
 		return real.readv(fd, iov, iovcnt);
 	return bad_vectors(iov, iovcnt) ? answer(-EINVAL) : receive(s, fd, iov, iovcnt, 0);
 }
@@ -197,7 +207,7 @@ writev(int fd, const struct iovec *iov, int iovcnt)
 		return real.writev(fd, iov, iovcnt);
 	HOLD s = fdtab_hold_wrapped(fd);
 
-	if (!s)
+	if (!s || !room_in(iov, iovcnt))
 		return real.writev(fd, iov, iovcnt);
 	return bad_vectors(iov, iovcnt) ? answer(-EINVAL) : transmit(s, fd, iov, iovcnt, 0);
 }

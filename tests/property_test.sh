@@ -1,0 +1,38 @@
+#!/bin/sh
+# Random sequences of descriptor operations, a few hundred and always the same; `make property` sets N and SEED.
+# shellcheck disable=SC1090,SC1091
+. "$(dirname "$0")/lib.sh"
+
+compare() {
+    SANITIZER_RUNTIME=$sanitizer "$PYTHON" -B "$TOP/tests/property/property.py" "$BUILD/property/worker" "$PRELOAD" "$certs" "$@" >"$tmp/report" 2>&1
+    status=$?
+}
+
+testSequences() {
+    compare --seed "${SEED:-1}" --count "${N:-160}" --jobs 8
+    assertEquals "$(cat "$tmp/report")" 0 $status
+    grep -E '^(seeds|unsteady)' "$tmp/report"
+}
+
+# The comparison finds what differs, and says which operation it was: here one that the contract refuses, judged as if it did not.
+testADifferenceIsFound() {
+    cat >"$tmp/script" <<-'END'
+	B listen s0
+	A socket s0
+	A& connect s0 @s0
+	B accept s0 s1
+	B& poll 3000 s1:out
+	A join
+	B join
+	A send s0 100 send 0 OFFSET
+	A pass s0 s1
+	B recv s1 200 recv
+	END
+    compare --script "$tmp/script"
+    assertEquals "$(cat "$tmp/report")" 0 $status
+    compare --as-tcp pass --script "$tmp/script"
+    assertEquals "$(cat "$tmp/report")" 1 $status
+    assertContains "$(cat "$tmp/report")" "TCP: 4   <> TLS: EACCES"
+}
+
+. "$SHUNIT2"

@@ -41,6 +41,7 @@ class Claim:
 
     def __init__(self, owner):
         self.owner = owner
+        self.certain = False        # a wait may have used it, or not
 
 
 class End:
@@ -202,7 +203,8 @@ class Model:
         if not file or (file.connection.loose and (way == "w" or file.end.shut_read)):
             return None
         allowed = self.usable(self.actors[op.actor], file.end, way)
-        if "shared" in op.words and (file.end.shut_write or file.end.shut_read):
+        claim = self.actors[op.actor].claims.get((file.end, way))
+        if "shared" in op.words and (file.end.shut_write or file.end.shut_read or not (claim and claim.certain)):
             return None
         return file if allowed != ("shared" in op.words) and file.end not in self.actors[op.actor].lost else None
 
@@ -429,7 +431,7 @@ class Model:
     def use(self, op, way):
         file, process = self.file(op), self.actors[op.actor]
         claim = process.claim(file.end, way)
-        claim.owner = process.name
+        claim.owner, claim.certain = process.name, True
         return file
 
     def apply_recv(self, op):

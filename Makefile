@@ -149,6 +149,11 @@ matrix:	## real programs, every row of tests/matrix/; ROWS='nginx redis' for som
 	@$(build-once) tested
 	@BUILD=$(BUILD) tests/matrix_run $(ROWS)
 
+suites:	## CPython's network tests under the preload; MODULES='test_epoll test_select' for some
+	@tests/install-packages build check suites
+	@$(build-once) all
+	@BUILD=$(BUILD) tests/suites_run $(MODULES)
+
 N = 3000
 property:	## N random sequences of descriptor operations (3000), over TCP and over TLS, from SEED on (chosen by the clock)
 	@tests/install-packages build check
@@ -231,7 +236,7 @@ clean:	## remove everything built
 help:	## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1	/p' Makefile | expand -t 12
 
-.PHONY: all tested fuzzers staged demo check matrix property bench asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
+.PHONY: all tested fuzzers staged demo check matrix property suites bench asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(sort $(wildcard $(BUILD)/*/*.d $(BUILD)/lib/relay/*.d))

@@ -53,7 +53,7 @@ enum wrapsock_err {
 	WRAPSOCK_E_TIMEOUT,		/* the socket's timeout passed: ETIMEDOUT */
 	WRAPSOCK_E_UNSUPPORTED,		/* the OpenSSL that is loaded cannot do it: EOPNOTSUPP */
 	WRAPSOCK_E_INVALID,		/* an argument, or a combination of settings, is wrong: EINVAL */
-	WRAPSOCK_E_STATE,		/* not in this state of the object: EINVAL, ENOTCONN, EISCONN, EPIPE */
+	WRAPSOCK_E_STATE,		/* not in this state of the object: EINVAL, ENOTCONN, EISCONN, EPIPE, EBADF (closed) */
 	WRAPSOCK_E_DATA_PENDING,	/* unwrap: the peer's data must be received first: EBUSY */
 	WRAPSOCK_E_NO_CIPHER,		/* no cipher can be selected: EINVAL */
 	WRAPSOCK_E_KEY_MISMATCH,	/* the private key does not belong to the certificate: EINVAL */

@@ -711,7 +711,7 @@ row_114_S20_password_when_the_key_is_encrypted_then_asked_of_the_callback_only(v
 	must(f && PEM_write_PKCS8PrivateKey(f, server.key, EVP_aes_256_cbc(), "secret", 6, NULL, NULL) && fclose(f) == 0, "locked.key");
 	asked = 0;
 	CHECK_FAILS(wrapsock_ctx_load_cert_chain(c, at("server.pem"), at("locked.key")), c, WRAPSOCK_E_SSL, EPROTO);
-	CHECK(now_ms() - began < 1000);
+	CHECK(now_ms() - began < 5000);	/* nobody was asked */
 	CHECK_IS(wrapsock_ctx_set_password(c, answer, NULL), 0);
 	CHECK_FAILS(wrapsock_ctx_load_cert_chain(c, at("server.pem"), at("locked.key")), c, WRAPSOCK_E_SSL, EPROTO);
 	CHECK_IS(asked, 1);

@@ -31,7 +31,7 @@ shake(void *arg)
 static void
 both_open(struct both *b, struct wrapsock_ctx *cc, struct wrapsock_ctx *sc)
 {
-	pthread_t t;
+	pthread_t t = 0;
 
 	tcp_pair(b->fd);
 	b->c = wrapsock_wrap(cc, b->fd[0], WRAPSOCK_NO_HANDSHAKE_ON_CONNECT | WRAPSOCK_OWN_FD, "server.test");
@@ -109,7 +109,7 @@ duplex_when_one_thread_waits_then_another_sends_20000_messages(void)
 {
 	struct both b;
 	struct writer w;
-	pthread_t waiting, writing;
+	pthread_t waiting = 0, writing = 0;
 	void *got;
 
 	both_plain(&b);
@@ -219,7 +219,7 @@ close_when_a_listener_waits_then_it_wakes_with_state(void)
 	struct wrapsock_ctx *c = server_ctx();
 	struct sockaddr_in addr;
 	struct wrapsock_sock *s = wrapsock_wrap(c, listen_tcp(&addr), WRAPSOCK_SERVER_SIDE | WRAPSOCK_OWN_FD, NULL);
-	pthread_t t;
+	pthread_t t = 0;
 	void *got;
 
 	must(s && pthread_create(&t, NULL, accept_until_closed, s) == 0, "a listener");

@@ -7,9 +7,6 @@
 
 oneTimeSetUp() { start_peers echo sink cut greet mute; }
 
-# relay_pids: the helpers of this run's programs.
-relay_pids() { pgrep -f "^wrapsock-relay for ($1)" 2>/dev/null; }
-
 testStandardDescriptors() {
     same echo leaves zero
     same echo leaves one
@@ -104,6 +101,92 @@ try:
 except OSError as e:
     print(n, "bytes,", e)
 '
+
+# One for all that a process forks, in a session of its own, with nothing but the connections, nobody's child, and gone when they are.
+testTheProcess() {
+    if [ "$(id -u)" -ne 0 ]; then
+        skip "another process's descriptors are shown to root alone"
+        return
+    fi
+    # shellcheck disable=SC2086
+    run timeout 40 $wrapped "$PYTHON" "$TOP/tests/peers/relays.py" "$(port tls13 echo)"
+    assertEquals "$err" "relays: 1
+session of its own: True
+parent: another
+files: /dev/null anon_inode socket
+sockets: 7
+children: [0, 0, 0]
+no other child
+ends: True" "$out"
+}
+
+# With process 1 ends its namespace, the relay too: it waits until the peer has everything.
+testProcessOne() {
+    if ! unshare -p -f true 2>/dev/null; then
+        skip "no namespace of processes can be made"
+        return
+    fi
+    _p=$(free_port)
+    "$PYTHON" -c "$collect" "$_p" "$certs" >"$tmp/collected" &
+    pid=$!
+    wait_listen "$_p"
+    # shellcheck disable=SC2086
+    run timeout 20 unshare -p -f $wrapped "$PROBES/leaves" "$_p" last
+    wait $pid
+    assertEquals "$err" "150000 bytes, end" "$(cat "$tmp/collected")"
+}
+
+# The new program has none of us in it: as well it could be static.
+testNotWrapped() {
+    write_policy <<-END
+	[client all]
+	match = *:*
+	ca_certs = @CERTS@/ca.pem
+	follow_exec = no
+	END
+    # shellcheck disable=SC2086
+    run timeout 20 env -u LD_PRELOAD $wrapped "$PYTHON" -c '
+import os, socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+os.dup2(s.fileno(), 0)
+del os.environ["LD_PRELOAD"]
+os.execv("/usr/bin/head", ["head", "-c", "11"])' "$(port tls13 greet)"
+    assertEquals "$err" "220 welcome" "$out"
+    clean_wires
+}
+
+# A super-server that knows nothing of us gives a connection to a wrapped program, as 0 and 1.
+testInherited() {
+    _p=$(free_port) _near=$(free_port)
+    write_policy "$tmp/server.conf" <<-END
+	[server all]
+	match = *:*
+	certfile = @CERTS@/server.pem
+	keyfile = @CERTS@/server.key
+	END
+    # shellcheck disable=SC2086
+    start inetd "$PYTHON" -c '
+import socket, subprocess, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    c, _ = l.accept()
+    subprocess.Popen(sys.argv[2:], stdin=c, stdout=c)
+    c.close()' "$_p" $launcher -p "$tmp/server.conf" -- cat
+    wait_listen "$_p"
+    start_wire inherited "$_near" "$_p"
+    run timeout 20 "$PYTHON" -c '
+import socket, ssl, sys
+ctx = ssl.create_default_context(cafile=sys.argv[2])
+c = ctx.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))), server_hostname="localhost", suppress_ragged_eofs=False)
+c.sendall(b"through cat" * 1000)
+n = 0
+while n < 11000:
+    n += len(c.recv(4096))
+c.unwrap().close()
+print(n)' "$_near" "$certs/ca.pem"
+    assertEquals "$err" 11000 "$out"
+    assert_wire inherited
+}
 
 # route = relay: the probes of the other families, over a pair from the start.
 testEveryConnection() {

@@ -290,6 +290,7 @@ fdtab_fork_child(void)
 	vfork_fork_child();
 	for (struct sock *s = live; s; s = s->next) {
 		s->pid = owner_pid;
+		s->leaving = false;	/* a thread that is not here was at it */
 		if (s->conn)
 			core->conn_fork_child(s->conn);
 	}

@@ -91,11 +91,12 @@ helper_nonce(void)
 	return nonce;
 }
 
+/* Of each user one: a helper takes keys from its own user only. */
 static socklen_t
-address_of(uint64_t n, struct sockaddr_un *a)
+address_of(uint64_t n, uint32_t user, struct sockaddr_un *a)
 {
-	char name[40];
-	int len = snprintf(name, sizeof name, "wrapsock-relay/%016llx", (unsigned long long)n);
+	char name[56];
+	int len = snprintf(name, sizeof name, "wrapsock-relay/%016llx/%u", (unsigned long long)n, user);
 
 	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	memcpy(a->sun_path + 1, name, (size_t)len);
@@ -127,11 +128,11 @@ trusted(int fd)
 
 /* A connection, or a negated errno value: -ECONNREFUSED = there is no helper, -EPERM = somebody else's. */
 static int
-call(uint64_t n)
+call(uint64_t n, uint32_t user)
 {
 	struct timeval patience = { PATIENCE, 0 };
 	struct sockaddr_un a;
-	socklen_t len = address_of(n, &a);
+	socklen_t len = address_of(n, user, &a);
 	long fd = new_socket(), r;
 
 	if (fd < 0)
@@ -231,7 +232,7 @@ static int
 begin(uint64_t n)
 {
 	struct sockaddr_un a;
-	socklen_t len = address_of(n, &a);
+	socklen_t len = address_of(n, geteuid(), &a);
 	long listener, r;
 
 	if (!*path)
@@ -266,7 +267,7 @@ helper_reach(void)
 
 	helper_choose();
 	for (int tries = 0; tries < 500; tries++) {
-		fd = nonce ? call(nonce) : -EAGAIN;
+		fd = nonce ? call(nonce, geteuid()) : -EAGAIN;
 		if (fd == -EPERM)		/* another user's by now: a new address */
 			choose();
 		else if (fd != -ECONNREFUSED)
@@ -353,11 +354,11 @@ helper_give(int control, uint64_t id, const struct relay_parcel *parcel, size_t 
 }
 
 int
-helper_option(uint64_t of, uint64_t id, struct relay_option *o)
+helper_option(uint64_t of, uint32_t user, uint64_t id, struct relay_option *o)
 {
 	struct relay_head head = { .magic = RELAY_MAGIC, .kind = RELAY_OPTION, .length = sizeof *o, .id = id };
 	struct relay_answer answer;
-	int control = call(of), r;
+	int control = call(of, user), r;
 
 	if (control < 0)
 		return -ENOTCONN;
@@ -382,7 +383,7 @@ helper_drain(void)
 	struct relay_head head = { .magic = RELAY_MAGIC, .kind = RELAY_DRAIN };
 	struct timeval forever = { 0, 0 };
 	struct relay_answer answer;
-	int control = call(nonce);
+	int control = call(nonce, geteuid());
 
 	if (control < 0)
 		return;

@@ -26,6 +26,7 @@ struct place {
 };
 struct label {
 	uint64_t id, nonce;
+	uint32_t user, unused;
 	struct place local, peer;
 };
 _Static_assert(1 + sizeof MARK - 1 + sizeof(struct label) <= sizeof ((struct sockaddr_un *)NULL)->sun_path, "the name has room for it");
@@ -151,6 +152,7 @@ make_pair(int wire, struct label *label, int pair[2])
 	if (raw_syscall(SYS_getrandom, (long)&label->id, sizeof label->id, 0, 0, 0, 0) != sizeof label->id)
 		return -EIO;
 	label->nonce = helper_nonce();
+	label->user = geteuid();
 	label->local = place_of(&local);
 	label->peer = place_of(&peer);
 	r = (int)raw_syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, (long)pair, 0, 0);
@@ -258,7 +260,7 @@ swap_one(int fd, struct sock *s, void *arg)
 {
 	const struct swap *swap = arg;
 
-	if (s == swap->sock)
+	if (s == swap->sock && sock_cookie(fd) == s->cookie)	/* libc may have closed a number behind our back */
 		real.dup3(swap->end, fd, fdtab_cloexec(fd) ? O_CLOEXEC : 0);
 }
 
@@ -400,7 +402,7 @@ ask_relay(int fd, struct relay_option *o)
 {
 	struct label label;
 
-	return read_label(fd, &label) ? helper_option(label.nonce, label.id, o) : -ENOTCONN;
+	return read_label(fd, &label) ? helper_option(label.nonce, label.user, label.id, o) : -ENOTCONN;
 }
 
 bool

@@ -120,6 +120,31 @@ no other child
 ends: True" "$out"
 }
 
+# Keys go to a relay of one's own user: another one after rights were given up.
+testAnotherUser() {
+    if [ "$(id -u)" -ne 0 ]; then
+        skip "only root can become another user"
+        return
+    fi
+    chmod 755 "$tmp"
+    # shellcheck disable=SC2086
+    run timeout 20 $wrapped "$PYTHON" -c '
+import os, socket, sys
+first, second = (socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(2))
+os.dup2(first.fileno(), 0)
+os.setgid(65534), os.setuid(65534)
+ours, theirs = socket.socketpair()
+socket.send_fds(ours, [b"x"], [second.fileno()])
+passed = socket.socket(fileno=socket.recv_fds(theirs, 1, 1)[1][0])
+for fd in 0, passed.fileno():
+    os.write(fd, b"hello")
+    print(os.read(fd, 5).decode(), flush=True)
+print(passed.getpeername()[0])' "$(port tls13 echo)"
+    assertEquals "$err" "hello
+hello
+127.0.0.1" "$out"
+}
+
 # With process 1 ends its namespace, the relay too: it waits until the peer has everything.
 testProcessOne() {
     if ! unshare -p -f true 2>/dev/null; then

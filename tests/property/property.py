@@ -86,7 +86,7 @@ class Nursery:
         if native:
             environment["PROPERTY_NATIVE"] = native
         if rules:
-            more = "minimum_version = TLSv%s\nmaximum_version = TLSv%s\n" % (version, version)
+            more = "route = inline\nminimum_version = TLSv%s\nmaximum_version = TLSv%s\n" % (version, version)
             policy = os.path.join(scratch, mode + ".conf")
             with open(os.open(policy, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
                 for rule in rules:

@@ -50,7 +50,7 @@ struct engine {
 	uint8_t *tickets;		/* records made at the handshake's end that go out before the first other one */
 	size_t tickets_len;
 
-	struct records *records;	/* the open connection goes on without ssl, which may be NULL then */
+	struct records *records;	/* the open connection goes on without ssl, which is NULL then unless the peer has a certificate */
 	uint8_t *plain;			/* ... and what a caller had no room for */
 	size_t plain_off, plain_len;
 	bool closed;			/* ... and close_notify has come */

@@ -525,7 +525,8 @@ test_updates_with_data(int v, bool asking, bool reading)
 			listen_to_us(p), p->wire.in_len = 0;
 	}
 	snprintf(detail, sizeof detail, "%zd, %zu of %zu, %ld bytes more: %.200s", r, total, said, memory() - before, last_warning);
-	if (asking && !reading)
+	/* A client answers each; a server once, before its next data: it may go on. */
+	if (asking && !reading && p->v->role == CONFIG_CLIENT)
 		check("updates that ask, with data, nobody reads", p->v->name, r == -EPROTO && memory() - before < 65536, detail);
 	else
 		check("updates with data", p->v->name, r == -EAGAIN && total == said && memory() - before < 65536, detail);

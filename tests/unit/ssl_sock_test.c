@@ -1,5 +1,5 @@
 /*
- * ssl_sock_test.c - sockets of the explicit API against OpenSSL's. Rows of the contract are in the functions' names. limit: 300
+ * ssl_sock_test.c - sockets of the explicit API against OpenSSL's. Rows of the contract are in the functions' names. limit: 900
  */
 #include "ssl.h"
 
@@ -719,7 +719,7 @@ row_107_N13_timeouts_when_they_pass_then_in_all_per_call(void)
 	do {                                                                \
 		began = now_ms();                                           \
 		CHECK_FAILS(call, obj, code, ETIMEDOUT);                    \
-		CHECK(now_ms() - began >= 95 && now_ms() - began < 2000);   \
+		CHECK(now_ms() - began >= 95 && now_ms() - began < 5000);   \
 	} while (0)
 
 	duo_plain(&d, false, 0);

@@ -74,9 +74,9 @@ testLastWrite() {
         esac
         pid=$!
         wait_listen "$_p"
+        # shellcheck disable=SC2086
         case $kind in
         plain) run timeout 20 "$PROBES/leaves" "$_p" last ;;
-        # shellcheck disable=SC2086
         *) run timeout 20 $wrapped "$PROBES/leaves" "$_p" last ;;
         esac
         wait $pid

@@ -25,7 +25,8 @@
 enum {
 	RECORD_MAX = 16384,
 	RECORD_ROOM = RECORD_MAX + 512,	/* a record with its overhead */
-	IDLE_MOST = 64
+	IDLE_MOST = 64,
+	SENT_MOST = 1 << 20		/* by a client that reads nothing, before its tickets are given up */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -322,7 +323,7 @@ finished(struct engine *e)
 	engine_session_made(e);
 	if (e->config->role == CONFIG_SERVER && SSL_version(e->ssl) == TLS1_3_VERSION)
 		r = make_tickets(e, SSL_session_reused(e->ssl) && ctx->tickets > 1 ? 1 : ctx->tickets);
-	if (r == ENGINE_DONE)
+	if (r == ENGINE_DONE && e->config->role == CONFIG_SERVER)
 		engine_direct_start(e);
 	return r;
 }
@@ -385,6 +386,8 @@ engine_recv(struct engine *e, void *buf, size_t len, size_t *n)
 	} while (r == ENGINE_DONE && *n < len && (e->wire->in_off < e->wire->in_len || SSL_pending(e->ssl) > 0));
 	if (r == ENGINE_WANT_READ && e->idle > IDLE_MOST)
 		r = refuse_idle_talk(e);
+	if (r == ENGINE_DONE && !e->settled)	/* data came last, so no message is half read */
+		engine_direct_start(e);
 	engine_guard_leave(&g);
 	/* What ended the loop behind delivered data is met again by the next call. */
 	return *n > 0 ? ENGINE_DONE : r;
@@ -407,6 +410,8 @@ engine_send(struct engine *e, const void *buf, size_t len)
 
 	if (!begin(e, &g, &r))
 		return r;
+	if (!e->settled && (e->sent += len) > SENT_MOST)
+		engine_direct_start(e);
 	if (e->records) {
 		r = engine_direct_send(e, buf, len);
 		engine_guard_leave(&g);

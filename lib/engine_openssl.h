@@ -50,6 +50,8 @@ struct engine {
 	uint8_t *tickets;		/* records made at the handshake's end that go out before the first other one */
 	size_t tickets_len;
 
+	bool settled;			/* whether the record engine goes on is decided */
+	uint64_t sent;			/* bytes of data before that */
 	struct records *records;	/* the open connection goes on without ssl, which is NULL then unless the peer has a certificate */
 	uint8_t *plain;			/* ... and what a caller had no room for */
 	size_t plain_off, plain_len;

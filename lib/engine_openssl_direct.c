@@ -1,9 +1,9 @@
 /*
  * engine_openssl_direct.c - an open connection's records between the caller's memory and the wire's, without the SSL object.
  *
- * A server's connection in TLS 1.3 has nothing to ask of it any more: it is continued by the record engine, which spares two copies of all data
- * and most of libssl's work, and the object's memory is given back.  Clients keep theirs, for the tickets that come with the data; so do
- * connections with a peer's certificate, for the questions about it.
+ * An open connection in TLS 1.3 has nothing to ask of it any more: it is continued by the record engine, which spares two copies of all data
+ * and most of libssl's work, and the object's memory is given back, unless there is a peer's certificate to be asked about.  A client waits
+ * with this for its first data, because the tickets come before them and the record engine passes them over.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,10 @@ engine_direct_start(struct engine *e)
 	struct engine_records state;
 	uint8_t *tickets = e->tickets;
 
-	if (e->config->role != CONFIG_SERVER || SSL_version(e->ssl) != TLS1_3_VERSION || SSL_has_pending(e->ssl))
+	if (SSL_in_init(e->ssl) || SSL_has_pending(e->ssl) || e->record_left > 0 || SSL_get_key_update_type(e->ssl) != SSL_KEY_UPDATE_NONE)
+		return;			/* within a message: another time */
+	e->settled = true;
+	if (SSL_version(e->ssl) != TLS1_3_VERSION)
 		return;
 	e->info = engine_info(e);
 	e->tickets = NULL;		/* counted already, but they wait for the first data */
@@ -32,9 +35,9 @@ engine_direct_start(struct engine *e)
 	if (!e->records)
 		return;
 	OPENSSL_cleanse(e->dir, sizeof(e->dir));
+	SSL_set_shutdown(e->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);	/* or its session would be held for a bad one */
 	if (e->info.peer_cert)
 		return;
-	SSL_set_shutdown(e->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(e->ssl);
 	e->ssl = NULL;
 }
@@ -155,6 +158,11 @@ engine_direct_send(struct engine *e, const uint8_t *buf, size_t len)
 	struct engine_wire *w = e->wire;
 	size_t n;
 
+	if (e->said_goodbye) {
+		engine_say(e->error, sizeof(e->error), "data behind close_notify");
+		engine_say(e->reason, sizeof(e->reason), "PROTOCOL_IS_SHUTDOWN");
+		return e->failed = ENGINE_PROTOCOL;
+	}
 	if (!room(e, len))
 		return ENGINE_NOMEM;
 	n = records_seal(e->records, buf, len, w->out + w->out_len);

@@ -1062,6 +1062,7 @@ test_closing(const char *version)
 	CHECK(hear(&server, buf, sizeof(buf), &n) == ENGINE_CLOSED && hear(&server, buf, sizeof(buf), &n) == ENGINE_CLOSED);
 	CHECK(talks(&server, &client, "still here"));
 	CHECK(engine_send(client.engine, "more", 4) == ENGINE_PROTOCOL);
+	CHECK(engine_close_notify(server.engine) == ENGINE_DONE && engine_send(server.engine, "more", 4) == ENGINE_PROTOCOL);
 	/* A damaged record: what came before it is delivered, then the failure, for ever. */
 	peer_close(&client);
 	peer_close(&server);

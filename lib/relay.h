@@ -19,7 +19,7 @@
 enum relay_kind {
 	RELAY_TAKE = 1,		/* a struct relay_parcel; with the first byte SCM_RIGHTS of the wire and of the helper's end of a pair */
 	RELAY_OPTION,		/* a struct relay_option about the wire of a connection taken before */
-	RELAY_DRAIN		/* answered when what programs wrote before they left has reached their peers' kernels, or cannot */
+	RELAY_DRAIN		/* answered when all of programs that write no more has reached their peers' kernels, or cannot */
 };
 
 struct relay_head {

@@ -206,7 +206,7 @@ become(const struct image *m, long listener)
 static int
 launch(long listener)
 {
-	struct image m;
+	struct image m = { .argv = { NULL } };
 	uint64_t all = UINT64_MAX, before;
 	long pid, r;
 
@@ -381,14 +381,14 @@ void
 helper_drain(void)
 {
 	struct relay_head head = { .magic = RELAY_MAGIC, .kind = RELAY_DRAIN };
-	struct timeval forever = { 0, 0 };
+	struct timeval linger = { 60, 0 };
 	struct relay_answer answer;
 	int control = call(nonce, geteuid());
 
 	if (control < 0)
 		return;
-	raw_syscall(SYS_setsockopt, control, SOL_SOCKET, SO_RCVTIMEO, (long)&forever, sizeof forever, 0);
+	raw_syscall(SYS_setsockopt, control, SOL_SOCKET, SO_RCVTIMEO, (long)&linger, sizeof linger, 0);
 	if (say(control, &head, "", NULL) == 0)
-		hear(control, &answer, sizeof answer);	/* the helper bounds it */
+		hear(control, &answer, sizeof answer);
 	raw_close(control);
 }

@@ -24,6 +24,6 @@ int helper_reach(void);			/* a connection to it, started if need be; or a negate
 int helper_give(int control, uint64_t id, const struct relay_parcel *, size_t size, int wire, int end);
 /* About a connection that the helper of this nonce and user has. 0 or a negated errno value. */
 int helper_option(uint64_t nonce, uint32_t user, uint64_t id, struct relay_option *);
-void helper_drain(void);		/* wait until what was written has been delivered, or cannot be */
+void helper_drain(void);		/* wait until what was written has been delivered, or cannot be, for a minute at most */
 
 #endif

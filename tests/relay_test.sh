@@ -86,13 +86,18 @@ testLastWrite() {
 # shellcheck disable=SC2016
 collect='
 import socket, ssl, sys, time
-l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+l = socket.socket()
+l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+if len(sys.argv) > 3:
+    l.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+l.bind(("127.0.0.1", int(sys.argv[1])))
+l.listen()
 c, _ = l.accept()
 if sys.argv[2]:
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ctx.load_cert_chain(sys.argv[2] + "/server.pem", sys.argv[2] + "/server.key")
     c = ctx.wrap_socket(c, server_side=True, suppress_ragged_eofs=False)
-time.sleep(0.3)
+time.sleep(float(sys.argv[3]) if len(sys.argv) > 3 else 0.3)
 n = 0
 try:
     while d := c.recv(65536):
@@ -152,7 +157,7 @@ testProcessOne() {
         return
     fi
     _p=$(free_port)
-    "$PYTHON" -c "$collect" "$_p" "$certs" >"$tmp/collected" &
+    "$PYTHON" -c "$collect" "$_p" "$certs" 1.5 >"$tmp/collected" &
     pid=$!
     wait_listen "$_p"
     # shellcheck disable=SC2086

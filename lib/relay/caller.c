@@ -178,9 +178,15 @@ caller_event(uint64_t data)
 
 	for (;;) {
 		bool heading = c->have < size;
-		ssize_t n = heading ? receive(c, (uint8_t *)&c->head + c->have, size - c->have) :
-				      receive(c, c->draining ? &(char){ 0 } : (void *)(c->body + c->have - size),
-					      c->draining ? 1 : size + c->head.length - c->have);
+		uint8_t none;
+		ssize_t n;
+
+		if (heading)
+			n = receive(c, (uint8_t *)&c->head + c->have, size - c->have);
+		else if (c->draining)
+			n = receive(c, &none, 1);
+		else
+			n = receive(c, c->body + (c->have - size), size + c->head.length - c->have);
 
 		if (n < 0 && errno == EAGAIN)
 			return;

@@ -35,7 +35,7 @@ void link_run(struct link *);		/* some of its work; the link may be gone afterwa
 /* Every so often: ends what has lingered. Milliseconds until it wants to be called again, -1 = not before an event. */
 int link_tick(int64_t now);
 size_t link_count(void);
-bool link_drained(void);		/* nothing that a program left behind is still on its way */
+bool link_drained(void);		/* nothing of programs that write no more is still on its way */
 
 int link_option(struct link *, struct relay_option *);	/* 0 or an errno value */
 

@@ -1,0 +1,198 @@
+/*
+ * link_out.c - the program towards the wire: bytes sealed as fast as the wire takes the records.
+ *
+ * The last byte of what is read from the end is peeked, and consumed when there is a next one: the end's queue is never empty.
+ */
+#include "link_impl.h"
+
+#include "log.h"
+
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <linux/sock_diag.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One thread, one link at a time: room for a chunk. */
+static uint8_t plain[LINK_CHUNK + 1], sealed[LINK_CHUNK + 8 * RECORDS_OVERHEAD];
+
+static void
+wire_refuses(struct link *l)
+{
+	l->mute = true;		/* what the peer sent before is still to be read */
+	l->broken = true;
+	free(l->out);
+	l->out = NULL;
+	l->out_off = l->out_len = 0;
+}
+
+/* How much of it the kernel took. */
+static size_t
+transmit(struct link *l, const uint8_t *bytes, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n && !l->mute) {
+		ssize_t r = send(l->wire, bytes + done, n - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0 && errno == EAGAIN) {
+			l->wire_writable = false;
+			break;
+		}
+		if (r < 0)
+			wire_refuses(l);
+		else
+			done += (size_t)r;
+	}
+	if (done)
+		l->progress = link_now();
+	return l->mute ? n : done;
+}
+
+static bool
+transmit_rest(struct link *l)
+{
+	if (l->out_off == l->out_len)
+		return true;
+	if (!l->wire_writable)
+		return false;
+	l->out_off += transmit(l, l->out + l->out_off, l->out_len - l->out_off);
+	if (l->out && l->out_off < l->out_len)
+		return false;
+	free(l->out);
+	l->out = NULL;
+	l->out_off = l->out_len = 0;
+	return true;
+}
+
+/* n bytes of `sealed` for the wire; what it refuses waits. */
+static void
+transmit_sealed(struct link *l, size_t n)
+{
+	size_t done = transmit(l, sealed, n);
+
+	if (done == n)
+		return;
+	if (!link_keep(&l->out, sealed + done, n - done)) {
+		link_no_memory(l);
+		return;
+	}
+	l->out_len = n - done;
+}
+
+/* The same for the wire. */
+static size_t
+outgoing_quantum(const struct link *l)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof memory;
+
+	if (getsockopt(l->wire, SOL_SOCKET, SO_MEMINFO, memory, &len) < 0)
+		return RECORDS_PLAIN;
+	return memory[SK_MEMINFO_SNDBUF] >= memory[SK_MEMINFO_WMEM_QUEUED] + 2 * LINK_CHUNK ? LINK_CHUNK : RECORDS_PLAIN;
+}
+
+/* New bytes of the program, from plain[1] on: all but the last are consumed, that one is peeked. How many, 0 = there are none. */
+static size_t
+fetch(struct link *l)
+{
+	size_t most = outgoing_quantum(l);
+	int queued = 0;
+	ssize_t r;
+
+	if (ioctl(l->end, FIONREAD, &queued) < 0 || queued <= 1)
+		return 0;
+	if (most > (size_t)queued - 1)
+		most = (size_t)queued - 1;
+	do
+		r = recv(l->end, plain, most, MSG_DONTWAIT);	/* the byte processed before, and all new ones but the last */
+	while (r < 0 && errno == EINTR);
+	if (r <= 0)
+		return 0;
+	recv(l->end, plain + r, 1, MSG_DONTWAIT | MSG_PEEK);	/* it is there: nobody else reads */
+	return (size_t)r;
+}
+
+/* What the program writes again because it was told that it was not written: the same bytes, or the connection fails. */
+static size_t
+repeated(struct link *l, const uint8_t *bytes, size_t n)
+{
+	size_t left = l->debt_len - l->debt_off, len = n < left ? n : left;
+
+	if (len == 0)
+		return 0;
+	if (memcmp(l->debt + l->debt_off, bytes, len) != 0) {
+		log_line(LOG_LEVEL_WARN, "%s: the program wrote other bytes than those it was told to write again; it got ECONNRESET", l->who);
+		l->mute = true;
+		link_wire_ends(l, false);
+		return n;
+	}
+	l->debt_off += len;
+	if (l->debt_off == l->debt_len) {
+		link_drop(&l->debt, l->debt_len);
+		l->debt_off = l->debt_len = 0;
+	}
+	return len;
+}
+
+static void
+seal(struct link *l, const uint8_t *bytes, size_t n)
+{
+	size_t total = 0;
+
+	while (n > 0) {
+		size_t len = n < RECORDS_PLAIN ? n : RECORDS_PLAIN, size = records_seal(l->records, bytes, len, sealed + total);
+
+		if (size == 0) {
+			link_tls_fails(l);
+			return;
+		}
+		total += size;
+		bytes += len;
+		n -= len;
+	}
+	transmit_sealed(l, total);
+}
+
+/* The program writes no more, and all of it has gone: say so. */
+static void
+say_goodbye(struct link *l)
+{
+	size_t n = l->said ? 0 : records_alert(l->records, sealed);
+
+	l->said = true;
+	if (n)
+		transmit_sealed(l, n);
+	if (l->out_len == 0 && !l->mute) {
+		shutdown(l->wire, SHUT_WR);
+		l->shut = true;
+	}
+}
+
+bool
+link_outgoing(struct link *l)
+{
+	size_t n, again;
+
+	if (!transmit_rest(l))
+		return false;
+	if (l->mute || l->shut)
+		return false;
+	if (l->end_readable && (n = fetch(l)) > 0) {
+		l->progress = link_now();
+		again = repeated(l, plain + 1, n);
+		if (again < n)
+			seal(l, plain + 1 + again, n - again);
+		explicit_bzero(plain, n + 1);
+		return !l->mute;
+	}
+	l->end_readable = false;
+	if (l->finished)
+		say_goodbye(l);
+	return false;
+}

@@ -139,6 +139,18 @@ raised(int fd)
 	return higher;
 }
 
+/*
+ * The byte that stays unread pins its buffer, up to 64 KiB where sendfile made it, and a Unix socket is writable when a quarter of its room is used:
+ * with the usual room it would never be again.  The kernel doubles what is asked for, and cuts it to wmem_max before.
+ */
+static void
+make_room(int end)
+{
+	int bytes = 1 << 20;
+
+	real.setsockopt(end, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 static int
 make_pair(int wire, struct label *label, int pair[2])
 {
@@ -158,6 +170,7 @@ make_pair(int wire, struct label *label, int pair[2])
 	r = (int)raw_syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, (long)pair, 0, 0);
 	if (r < 0)
 		return r;
+	make_room(pair[0]);
 	pair[0] = raised(pair[0]);
 	pair[1] = raised(pair[1]);
 	len = write_label(label, &name);
@@ -394,7 +407,7 @@ of_the_wire(int level, int name)
 	if (level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6)
 		return true;
 	return level == SOL_SOCKET && (name == SO_KEEPALIVE || name == SO_LINGER || name == SO_PRIORITY || name == SO_MARK || name == SO_BINDTODEVICE ||
-				       name == SO_DONTROUTE || name == SO_OOBINLINE || name == SO_REUSEADDR);
+				       name == SO_DONTROUTE || name == SO_OOBINLINE || name == SO_REUSEADDR || name == SO_SNDBUF || name == SO_RCVBUF);
 }
 
 static int

@@ -290,12 +290,13 @@ testServerWithoutItsKey() {
 
 # --- policies and objects that are not in order, preloaded by hand ---
 
-# by_hand PRELOAD POLICY ERRNO WORDS: a connect to a plain server fails so, and it saw nothing.
+# by_hand PRELOAD POLICY ERRNO WORDS: a connect to a plain server fails so, and it saw nothing. $as may stand in front of the command.
+as=''
 by_hand() {
     begin_case "$4"
     for mode in blocking nonblocking; do
-        # shellcheck disable=SC2154
-        run timeout 20 env LD_PRELOAD="${sanitizer:+$sanitizer:}$1" WRAPSOCK_POLICY="$2" "$PROBES/dial" "$near_plainecho" $mode
+        # shellcheck disable=SC2086,SC2154
+        run timeout 20 $as env LD_PRELOAD="${sanitizer:+$sanitizer:}$1" WRAPSOCK_POLICY="$2" "$PROBES/dial" "$near_plainecho" $mode
         assertEquals "$4, $mode" "connect: $3" "$(printf '%s\n' "$out" | head -n 1)"
         assertNotContains "$4, $mode: $out" "$out" "send: 13"
         assertContains "$4, $mode" "$err" "$4"
@@ -319,11 +320,30 @@ testPolicies() {
     printf '[client all\n' | write_policy "$tmp/wrong.conf"
     by_hand "$PRELOAD" "$tmp/wrong.conf" EACCES "wrong.conf:1:"
     : | write_policy "$tmp/empty.conf"
-    if [ "$(id -u)" -ne 0 ]; then
-        cp "$POLICY" "$tmp/unreadable.conf"
-        chmod 000 "$tmp/unreadable.conf"
-        by_hand "$PRELOAD" "$tmp/unreadable.conf" EACCES "unreadable.conf"
-    fi
+}
+
+# A program that may not read it connects nowhere, also where root runs the tests.
+testAnUnreadablePolicy() {
+    client_policy
+    there=$tmp/there
+    mkdir "$there"
+    cp "$PRELOAD" "$LIBRARY" "$PROBES/dial" "$certs/ca.pem" "$there/"
+    sed "s|$certs/||" "$POLICY" >"$there/closed.conf"
+    chmod -R a+rX,go-w "$there"
+    unprivileged_reads "$there/closed.conf" "$there/dial" || { skip "no other user can read $there"; return; }
+    probes=$PROBES PROBES=$there
+    # It is nothing else that refuses.
+    # shellcheck disable=SC2086,SC2154
+    run timeout 20 $unprivileged env LD_PRELOAD="${sanitizer:+$sanitizer:}$there/libwrapsock-preload.so" WRAPSOCK_POLICY="$there/closed.conf" \
+        "$there/dial" "$near_good" blocking
+    assertEquals "$err" "connect: ok
+send: 13
+recv: 13" "$out"
+    assert_wire good
+    chmod 000 "$there/closed.conf"
+    as=$unprivileged
+    by_hand "$there/libwrapsock-preload.so" "$there/closed.conf" EACCES "closed.conf"
+    as='' PROBES=$probes
 }
 
 testACaFileThatIsMissing() {

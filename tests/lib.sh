@@ -148,6 +148,18 @@ launcher=$WRAPSOCK
 [ -z "$sanitizer" ] || launcher="env LD_PRELOAD=$sanitizer $WRAPSOCK"
 wrapped="$launcher -p $POLICY --"
 
+# --- another user ---
+
+# A command in front of others: as root, a user that owns nothing, so that permissions count for it, too; else nothing.
+unprivileged=
+[ "$(id -u)" -ne 0 ] || unprivileged='setpriv --reuid=54321 --regid=54321 --clear-groups'
+
+# unprivileged_reads FILE...: can it read them? It may pass through $tmp from now on.
+unprivileged_reads() {
+    chmod 711 "$tmp"
+    for _file in "$@"; do $unprivileged test -r "$_file" || return 1; done
+}
+
 # --- the wire ---
 
 # start_wire NAME FROM TO [OPTION...]: a recorder that listens on port FROM and passes all to port TO (tests/peers/wire.py).

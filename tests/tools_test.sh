@@ -88,14 +88,15 @@ test_policy_when_wrong_then_125_with_its_place() {
 }
 
 test_policy_when_unreadable_then_125() {
-    if [ "$(id -u)" -eq 0 ]; then
-        skip "root can read everything"
-        return
-    fi
+    unprivileged_reads "$WRAPSOCK" "$PRELOAD" || { skip "no other user can read $WRAPSOCK"; return; }
     cp "$POLICY" "$tmp/closed.conf"
+    chmod 644 "$tmp/closed.conf"
+    run $unprivileged $launcher -p "$tmp/closed.conf" true
+    assertEquals "readable: $err" 0 "$status"
     chmod 000 "$tmp/closed.conf"
-    run launch -p "$tmp/closed.conf" true
+    run $unprivileged $launcher -p "$tmp/closed.conf" true
     assertEquals "$err" 125 "$status"
+    assertContains "$err" "closed.conf"
 }
 
 test_policy_when_searched_then_in_order() {
@@ -340,13 +341,20 @@ test_program_when_it_has_capabilities_then_126() {
 }
 
 test_program_when_unreadable_then_126() {
-    if [ "$(id -u)" -eq 0 ]; then
-        skip "root can read everything"
-        return
-    fi
+    unprivileged_reads "$WRAPSOCK" "$PRELOAD" || { skip "no other user can read $WRAPSOCK"; return; }
     gcc -o "$tmp/bin/unreadable" "$tmp/null.c"
-    chmod 111 "$tmp/bin/unreadable"
-    refused 126 "cannot be read" "$tmp/bin/unreadable"
+    cp "$POLICY" "$tmp/theirs.conf"
+    chmod 644 "$tmp/theirs.conf"
+    for mode in 755 111; do
+        chmod $mode "$tmp/bin/unreadable"
+        run $unprivileged $launcher -p "$tmp/theirs.conf" -- "$tmp/bin/unreadable"
+        if [ $mode = 755 ]; then
+            assertEquals "readable: $err" 0 "$status"
+        else
+            assertEquals "$err" 126 "$status"
+            assertContains "$err" "cannot be read"
+        fi
+    done
 }
 
 test_program_when_found_by_path_then_judged_too() {

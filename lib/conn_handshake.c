@@ -73,7 +73,7 @@ static int
 peer_left(struct conn *c, int fd)
 {
 	c->cut = true;
-	if (c->config->role == CONFIG_SERVER && !c->heard && !c->alone)
+	if (c->config->role == CONFIG_SERVER && !c->heard && !c->wire.in_len && !c->alone)
 		return conn_broke(c, fd, ECONNRESET);
 	return conn_fail(c, fd, ECONNRESET, "the peer closed the connection during the TLS handshake");
 }

@@ -49,7 +49,7 @@ struct conn {
 	enum engine_result result;	/* of the failure, if it was the engine's */
 	char *why;			/* the failure in a sentence, for a caller who asks; NULL = out of memory, or none */
 	int64_t started;
-	bool heard;			/* the peer has sent anything */
+	bool heard;			/* the peer has sent a record's header */
 	bool closed;			/* the last descriptor of this process went while somebody waited */
 	int waiters;
 

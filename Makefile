@@ -170,7 +170,7 @@ tsan:	## unit tests under the thread sanitizer
 
 valgrind:	## unit tests under valgrind
 	@$(build-once) tested
-	@BUILD=$(BUILD) SUITE=unit UNDER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite' tests/run
+	@BUILD=$(BUILD) SUITE=unit UNDER='valgrind -q --suppressions=$(CURDIR)/tests/valgrind.supp --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite' tests/run
 
 FUZZ_SECONDS = 60
 fuzz:	## each fuzz target for FUZZ_SECONDS (60)

@@ -61,7 +61,7 @@ recv: 13" "$out"
 # answered with a reset, and that may overtake the alert.
 unwelcome() {
     run timeout -k 1 20 $launcher -p "$tmp/$2.conf" -- "$PROBES/greeted" "$near" blocking
-    case $1 in 1.2) call=connect ;; *) call=read ;; esac
+    case $1 in 1.2) call='connect' ;; *) call='read' ;; esac
     assertEquals "$name, $2: $err" "$call: EPROTO" "$out"
     assertContains "$name, $2" "$err" "peer sent alert"
 }

@@ -34,7 +34,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* guards all watches; 
 static struct watch *chunks[CHUNKS];
 static uint32_t watches;		/* ever made */
 static struct watch *spare;
-static uint32_t tag;			/* 0 = no watch yet; the high half of every cookie */
+static _Atomic uint32_t tag;		/* 0 = no watch yet; the high half of every cookie */
 static _Atomic int cookies;		/* watches whose cookie the kernel holds */
 static _Atomic int registered;
 static _Atomic int64_t nearest = INT64_MAX;	/* no unsteady connection's deadline is earlier */
@@ -45,8 +45,10 @@ watch_new(struct sock *s, int epfd, int fd, const struct epoll_event *event)
 	struct watch *w = spare;
 
 	if (!tag) {
-		if (raw_syscall(SYS_getrandom, (long)&tag, sizeof tag, 0, 0, 0, 0) != sizeof tag || !tag)
-			tag = 0x77726170;
+		uint32_t random = 0;
+
+		raw_syscall(SYS_getrandom, (long)&random, sizeof random, 0, 0, 0, 0);
+		tag = random ? random : 0x77726170;
 	}
 	if (w) {
 		spare = w->next;
@@ -496,7 +498,7 @@ epoll_pwait(int epfd, struct epoll_event *events, int most, int timeout, const s
 
 	if (!cookies) {
 		r = real.epoll_pwait(epfd, events, most, timeout, mask);
-		if (r <= 0 || !cookies)		/* read again: another thread may have begun a handshake */
+		if (r <= 0 || !tag)		/* not cookies: another thread may have begun a handshake, or ended one */
 			return r;
 		r = sift(events, r);
 		if (r || timeout == 0)
@@ -511,7 +513,7 @@ epoll_wait(int epfd, struct epoll_event *events, int most, int timeout)
 	if (!cookies) {
 		int r = real.epoll_wait(epfd, events, most, timeout);
 
-		if (r <= 0 || !cookies)
+		if (r <= 0 || !tag)
 			return r;
 		r = sift(events, r);
 		if (r || timeout == 0)
@@ -526,7 +528,7 @@ epoll_pwait2(int epfd, struct epoll_event *events, int most, const struct timesp
 	if (!cookies) {
 		int r = real.epoll_pwait2(epfd, events, most, timeout, mask);
 
-		if (r <= 0 || !cookies)
+		if (r <= 0 || !tag)
 			return r;
 		r = sift(events, r);
 		if (r)

@@ -45,4 +45,9 @@ testConnect() {
     clean_wires
 }
 
+testAddedWhileAnotherThreadWaits() {
+    same echo added
+    clean_wires
+}
+
 . "$SHUNIT2"

@@ -375,7 +375,7 @@ log_line(enum log_level level, const char *fmt, ...)
 	len = strlen(message);
 	if (len && message[len - 1] == '\n')
 		message[len - 1] = '\0';
-	if (!repeated(level, message))
+	if (level > LOG_LEVEL_WARN || !repeated(level, message))	/* who asks for each connection's line gets it */
 		put(level, message);
 	errno = saved;
 }

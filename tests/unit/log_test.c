@@ -165,6 +165,17 @@ test_lines(void)
 	check("level", !*logged(), "");
 }
 
+/* Who asks for a line for each connection gets it. */
+static void
+test_info(void)
+{
+	setenv("WRAPSOCK_LOG", "info", 1);
+	log_start();
+	for (int i = 0; i < 20; i++)
+		log_line(LOG_LEVEL_INFO, "10.0.0.1:%d: TLSv1.3", i);
+	check("a line each", count(logged(), "TLSv1.3\n") == 20, "");
+}
+
 int
 main(void)
 {
@@ -180,6 +191,7 @@ main(void)
 	test_kinds();
 	test_fork();
 	test_lines();
+	test_info();
 	unlink(path);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed > 0;

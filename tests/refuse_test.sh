@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
+# shellcheck disable=SC2034 # start_peers writes it into each rule
 policy_option='route = inline' # nothing leaves the process
 oneTimeSetUp() { start_peers echo; }
 

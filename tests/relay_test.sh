@@ -131,7 +131,7 @@ testAnotherUser() {
         skip "only root can become another user"
         return
     fi
-    chmod 755 "$tmp"
+    unprivileged_reads "$PRELOAD" || { skip "no other user can read $PRELOAD"; return; }
     # shellcheck disable=SC2086
     run timeout 20 $wrapped "$PYTHON" -c '
 import os, socket, sys

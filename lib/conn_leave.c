@@ -73,6 +73,8 @@ leave(struct conn *c)
 	free(c->wire.out);
 	c->wire.out = NULL;
 	c->wire.out_len = c->wire.out_cap = c->out_off = 0;
+	if (c->debt)
+		explicit_bzero(c->debt, c->debt_len);
 	c->debt_len = c->debt_sent = 0;
 }
 

@@ -162,7 +162,6 @@ static void
 describe(struct image *m)
 {
 	const char *level = secure_getenv("WRAPSOCK_LOG"), *file = secure_getenv("WRAPSOCK_LOG_FILE");
-	const char *runtime = getenv("ASAN_OPTIONS");
 	int n = 0;
 
 	snprintf(m->what, sizeof m->what, "for %.100s (%d)", program_invocation_short_name, (int)getpid());
@@ -173,8 +172,11 @@ describe(struct image *m)
 		m->envp[n++] = m->log;
 	if (file && snprintf(m->log_file, sizeof m->log_file, "WRAPSOCK_LOG_FILE=%s", file) < (int)sizeof m->log_file)
 		m->envp[n++] = m->log_file;
-	if (runtime)
-		m->envp[n++] = (char *)(uintptr_t)runtime - strlen("ASAN_OPTIONS=");	/* as it stands in the environment */
+#ifdef __SANITIZE_ADDRESS__
+	for (char **e = environ; *e; e++)
+		if (strncmp(*e, "ASAN_OPTIONS=", 13) == 0)
+			m->envp[n++] = *e;
+#endif
 	m->envp[n] = NULL;
 }
 

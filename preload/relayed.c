@@ -263,24 +263,36 @@ give_away(struct sock *s, int fd, int *end)
 	return 0;
 }
 
+/* The end takes the number of the wire. Where it cannot, as above a limit that was lowered, that number must not stay a wire to write to. */
+static int
+put_end(int end, int fd, bool cloexec)
+{
+	int error;
+
+	if (real.dup3(end, fd, cloexec ? O_CLOEXEC : 0) >= 0)
+		return 0;
+	error = -errno;
+	return cut(fd, error, "its number cannot be given to the relay's end");
+}
+
 struct swap {
 	struct sock *sock;
-	int end;
+	int end, error;
 };
 
 static void
 swap_one(int fd, struct sock *s, void *arg)
 {
-	const struct swap *swap = arg;
+	struct swap *swap = arg;
 
-	if (s == swap->sock && sock_cookie(fd) == s->cookie)	/* libc may have closed a number behind our back */
-		real.dup3(swap->end, fd, fdtab_cloexec(fd) ? O_CLOEXEC : 0);
+	if (s == swap->sock && sock_cookie(fd) == s->cookie && put_end(swap->end, fd, fdtab_cloexec(fd)) < 0)	/* libc may have closed a number */
+		swap->error = -EIO;
 }
 
 int
 relayed_take(struct sock *s, int fd)
 {
-	struct swap swap = { s, -1 };
+	struct swap swap = { s, -1, 0 };
 	int saved = errno, r;
 	UNCANCELLED;
 
@@ -295,6 +307,7 @@ relayed_take(struct sock *s, int fd)
 		s->phase = SOCK_RELAYED;
 		epoll_come(s);
 		real.close(swap.end);
+		r = swap.error;
 	}
 	s->leaving = false;
 	errno = saved;
@@ -313,7 +326,7 @@ relayed_take_foreign(struct sock *s, int fd, bool cloexec)
 	int saved = errno, end, r = give_away(s, fd, &end);
 
 	if (r == 0) {
-		real.dup3(end, fd, cloexec ? O_CLOEXEC : 0);
+		r = put_end(end, fd, cloexec);
 		real.close(end);
 	}
 	errno = saved;

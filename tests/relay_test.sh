@@ -54,6 +54,26 @@ connect again: EISCONN" "$out"
     done
 }
 
+# The number is above a limit that was lowered: it cannot become the relay's end, and must not stay a wire to write to.
+testANumberThatStays() {
+    # shellcheck disable=SC2086
+    run timeout 20 $wrapped "$PYTHON" -c '
+import errno, fcntl, os, resource, socket, sys
+wire = fcntl.fcntl(socket.create_connection(("127.0.0.1", int(sys.argv[1]))).detach(), fcntl.F_DUPFD, 60)
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+for step in lambda: os.dup2(wire, 0), lambda: os.write(wire, b"secret words"):
+    try:
+        print(step())
+    except OSError as error:
+        print(errno.errorcode[error.errno])' "$(port tls13 echo)"
+    # A reset, where the peer has answered the cut by now.
+    assertTrue "$err: $out" "[ '$out' = 'EACCES
+EPIPE' ] || [ '$out' = 'EACCES
+ECONNRESET' ]"
+    assertContains "$err" "wrapped descriptor 60 is cut: its number cannot be given to the relay's end"
+    clean_wires
+}
+
 # The peer's cut is a reset, not an end.
 testCut() {
     for kind in tls12 tls13; do

@@ -99,6 +99,16 @@ doubled(struct sock *s, int newfd, bool cloexec)
 	return (int)answer(-EMFILE);
 }
 
+/*
+ * In a vfork child nothing can be noted, and a copy of the wire would be nobody's: whatever becomes of its close-on-exec, the new program could get
+ * it bare.  What is doubled there is meant for the new program.
+ */
+static int
+foreign_goes(struct sock *s, int fd)
+{
+	return relayed_still_wire(s, fd) && relayed_take_foreign(s, fd, true) < 0 ? (int)answer(-EACCES) : 0;
+}
+
 EXPORT int
 dup(int fd)
 {
@@ -113,17 +123,8 @@ dup(int fd)
 	if (!s)
 		return real.dup(fd);
 	if (sock_foreign(s))
-		return relayed_still_wire(s, fd) ? real.fcntl(fd, F_DUPFD_CLOEXEC, 0) : real.dup(fd);
+		return foreign_goes(s, fd) < 0 ? -1 : real.dup(fd);
 	return doubled(s, s->phase == SOCK_WRAPPED ? real.fcntl(fd, F_DUPFD_CLOEXEC, 0) : real.dup(fd), false);
-}
-
-/* In a vfork child, where nothing can be noted: what is doubled there is meant for the new program. */
-static int
-dup_foreign(struct sock *s, int fd, int newfd, int flags)
-{
-	if (relayed_still_wire(s, fd) && !(flags & O_CLOEXEC) && relayed_take_foreign(s, fd, true) < 0)
-		return (int)answer(-EACCES);
-	return real.dup3(fd, newfd, flags);
 }
 
 static int
@@ -134,7 +135,7 @@ dup_onto(int fd, int newfd, int flags, bool two)
 	if (fd == newfd)
 		return two ? real.dup2(fd, newfd) : real.dup3(fd, newfd, flags);
 	if (s && sock_foreign(s))
-		return dup_foreign(s, fd, newfd, flags);
+		return foreign_goes(s, fd) < 0 ? -1 : real.dup3(fd, newfd, flags);
 	if (s && newfd >= 0 && newfd <= 2 && relayed_take(s, fd) < 0)
 		return (int)answer(-EACCES);
 	if (fdtab_ours(newfd) && real.fcntl(fd, F_GETFD) >= 0) {
@@ -168,7 +169,7 @@ int
 fdlife_dupfd(struct sock *s, int fd, int least, bool cloexec)
 {
 	if (sock_foreign(s))
-		return real.fcntl(fd, cloexec || relayed_still_wire(s, fd) ? F_DUPFD_CLOEXEC : F_DUPFD, least);
+		return foreign_goes(s, fd) < 0 ? -1 : real.fcntl(fd, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, least);
 	return doubled(s, real.fcntl(fd, s->phase == SOCK_WRAPPED || cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, least), cloexec);
 }
 

@@ -1,6 +1,6 @@
 /*
- * leaves PORT zero|one|stream|early|exec|meant|spawn|vfork|pass|last|names|options|children|epoll|reset: ways in which a descriptor leaves the hands of
- * the library, and what the program sees of it afterwards; `leaves - child FD` is the program that some of them start.
+ * leaves PORT zero|one|stream|early|exec|meant|spawn|vfork|vfork-dup|vfork-flag|vfork-ioctl|pass|last|names|options|children|epoll|reset: ways in which a
+ * descriptor leaves the hands of the library, and what the program sees of it afterwards; `leaves - child FD` is the program that some of them start.
  */
 #include "probe.h"
 
@@ -94,17 +94,33 @@ by_spawn(int fd)
 	say("posix_spawn: %s", word(r));
 }
 
-static void
-by_vfork(int fd)
+/* The number that the new program is to find it under. */
+static int
+double_in_vfork(int fd, const char *how)
 {
-	char number[] = "0", *argv[] = { self, (char[]){ "-" }, (char[]){ "child" }, number, NULL };
+	if (!strcmp(how, "vfork-dup"))
+		return dup2(dup(fd), 0);
+	if (!strcmp(how, "vfork-flag"))
+		return fcntl(fcntl(fd, F_DUPFD_CLOEXEC, 60), F_SETFD, 0) < 0 ? -1 : 60;
+	if (!strcmp(how, "vfork-ioctl"))
+		return ioctl(dup3(fd, 70, O_CLOEXEC), FIONCLEX) < 0 ? -1 : 70;
+	return dup2(fd, 0);
+}
+
+static void
+by_vfork(int fd, const char *how)
+{
+	char number[] = "00", *argv[] = { self, (char[]){ "-" }, (char[]){ "child" }, number, NULL };
 	pid_t pid;
 
 	echo(fd, "before");
 	pid = vfork();
 	if (pid == 0) {
-		if (dup2(fd, 0) < 0)
+		int as = double_in_vfork(fd, how);
+
+		if (as < 0)
 			_exit(126);
+		number[0] = (char)('0' + as / 10);
 		execv(self, argv);
 		_exit(127);
 	}
@@ -298,7 +314,7 @@ static void
 leave(int fd, const char *how, const char *port)
 {
 	static const char *const hows[] = { "zero", "one", "stream", "exec", "meant", "spawn", "vfork", "pass", "last", "names", "options", "children",
-					    "epoll", "reset" };
+					    "epoll", "reset", "vfork-dup", "vfork-flag", "vfork-ioctl" };
 	size_t i = 0;
 
 	while (i < sizeof hows / sizeof *hows && strcmp(hows[i], how) != 0)
@@ -310,7 +326,7 @@ leave(int fd, const char *how, const char *port)
 	case 3: by_exec(fd, false); break;
 	case 4: by_exec(fd, true); break;
 	case 5: by_spawn(fd); break;
-	case 6: by_vfork(fd); break;
+	case 6: case 14: case 15: case 16: by_vfork(fd, how); break;
 	case 7: by_pass(fd, port); break;
 	case 8: last_write(fd); break;
 	case 9: must("dup2", dup2(fd, 0)); names(fd, port); names(0, port); break;

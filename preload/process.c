@@ -1,10 +1,10 @@
 /*
- * process.c - fork, the exec family, and syscall(2) by number.
+ * process.c - the exec family, and syscall(2) by number.
  */
 #include "process.h"
 
 #include "decide.h"
-#include "names.h"
+#include "fdtab.h"
 #include "real.h"
 #include "rights.h"
 #include "vfork.h"
@@ -17,87 +17,6 @@
 
 #include <poll.h>
 #include <string.h>
-
-static int own_pid;		/* 0 before start */
-
-/* fork: glibc calls the hooks wherever it forks itself, in daemon and forkpty too; _Fork is the one that skips them. */
-
-static void
-fork_prepare(void)
-{
-	fdtab_fork_prepare();
-	names_fork_prepare();
-}
-
-static void
-fork_parent(void)
-{
-	names_fork_parent();
-	fdtab_fork_parent();
-}
-
-static void
-fork_child(void)
-{
-	own_pid = getpid();
-	fdtab_fork_child();	/* names too */
-}
-
-bool
-process_foreign(void)
-{
-	return own_pid && own_pid != getpid();
-}
-
-void
-process_start(void)
-{
-	own_pid = getpid();
-	follow_start();
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
-}
-
-static pid_t
-bare_fork(void)
-{
-	int saved;
-	pid_t pid;
-
-	fork_prepare();
-	pid = real._Fork();
-	saved = errno;
-	if (pid == 0)
-		fork_child();
-	else
-		fork_parent();
-	if (pid < 0)
-		fdtab_fork_failed();
-	errno = saved;
-	return pid;
-}
-
-/* The hooks in the parent do not learn whether there is a child. */
-EXPORT pid_t
-fork(void)
-{
-	pid_t pid = real.fork();
-
-	if (pid < 0 && own_pid && !process_foreign()) {
-		int saved = errno;
-
-		fdtab_fork_failed();
-		errno = saved;
-	}
-	return pid;
-}
-
-EXPORT pid_t
-_Fork(void)
-{
-	if (!own_pid || process_foreign())
-		return real._Fork();
-	return bare_fork();
-}
 
 /* exec */
 

@@ -18,6 +18,7 @@
 #include <aio.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <pty.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>

@@ -75,18 +75,23 @@ parent read: EIO" "$out"
     clean_wires
 }
 
-testExecFindsItClosed() {
-    run "$PROBES/inherits" "$(port plain echo)" exec
-    assertContains "plain: $out" "$out" "write: 13"
-    for kind in tls12 tls13; do
-        # shellcheck disable=SC2086
-        run timeout 20 $wrapped "$PROBES/inherits" "$(port $kind echo)" exec
-        assertEquals "$kind" "echo: before
+testNewProgramsFindItClosed() {
+    for how in exec system popen; do
+        begin_case "$how"
+        run "$PROBES/inherits" "$(port plain echo)" "$how"
+        assertContains "plain: $out" "$out" "write: 13"
+        for kind in tls12 tls13; do
+            # shellcheck disable=SC2086
+            run timeout 20 $wrapped "$PROBES/inherits" "$(port $kind echo)" "$how"
+            assertEquals "$kind" "echo: before
 inherited: EBADF
 write: EBADF
 child: 0
 echo: after
 end: 0" "$out"
+            assertContains "$err" "is closed in the new program"
+        done
+        end_case
     done
     clean_wires
 }

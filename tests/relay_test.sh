@@ -23,6 +23,8 @@ testNewPrograms() {
     same echo leaves exec
     same echo leaves meant
     same echo leaves spawn
+    same echo leaves system
+    same echo leaves popen
     for how in vfork vfork-dup vfork-flag vfork-ioctl; do same echo leaves "$how"; done
     clean_wires
 }

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
+#include <pty.h>
 #include <stddef.h>
 
 int
@@ -20,7 +21,7 @@ main(int argc, char **argv)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog filter = { sizeof steps / sizeof *steps, steps };
-	int fd = dial(argv[1]);
+	int fd = dial(argv[1]), terminal;
 
 	(void)argc;
 	echo(fd, "before");
@@ -28,6 +29,8 @@ main(int argc, char **argv)
 	must("prctl", prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
 	say("fork: %s", result(fork()));
 	say("_Fork: %s", result(_Fork()));
+	say("daemon: %s", result(daemon(1, 1)));
+	say("forkpty: %s", result(forkpty(&terminal, NULL, NULL, NULL)));
 	echo(fd, "after");
 	say("close: %s", result(close(fd)));
 	return 0;

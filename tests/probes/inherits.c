@@ -1,4 +1,4 @@
-/* inherits PORT exec|unseen|look FD: an exec'ed program looks at the number it inherits; what the kernel would hand to an exec that nobody sees. */
+/* inherits PORT exec|system|popen|unseen|look FD: a started program looks at the number it inherits; what the kernel would hand to an exec that nobody sees. */
 #include "probe.h"
 
 #include <sys/wait.h>
@@ -35,7 +35,7 @@ unseen(const char *port)
 int
 main(int argc, char **argv)
 {
-	char number[16];
+	char number[16], command[1024];
 	int fd, status;
 
 	if (argc > 3) {
@@ -48,11 +48,18 @@ main(int argc, char **argv)
 	fd = dial(argv[1]);
 	echo(fd, "before");
 	snprintf(number, sizeof number, "%d", fd);
-	if (must("fork", fork()) == 0) {
-		execl(argv[0], argv[0], argv[1], "look", number, (char *)NULL);
-		die("execl");
+	snprintf(command, sizeof command, "'%s' %s look %s", argv[0], argv[1], number);
+	if (!strcmp(argv[2], "system")) {
+		status = system(command);
+	} else if (!strcmp(argv[2], "popen")) {
+		status = pclose(popen(command, "w"));
+	} else {
+		if (must("fork", fork()) == 0) {
+			execl(argv[0], argv[0], argv[1], "look", number, (char *)NULL);
+			die("execl");
+		}
+		must("wait", wait(&status));
 	}
-	must("wait", wait(&status));
 	say("child: %d", WEXITSTATUS(status));
 	echo(fd, "after");
 	finish(fd);

@@ -1,5 +1,5 @@
 /*
- * leaves PORT zero|one|stream|early|exec|meant|spawn|vfork|vfork-dup|vfork-flag|vfork-ioctl|pass|last|names|options|children|epoll|reset: ways in which a
+ * leaves PORT zero|one|stream|early|exec|meant|spawn|system|popen|vfork|vfork-dup|vfork-flag|vfork-ioctl|pass|last|names|options|children|epoll|reset: ways in which a
  * descriptor leaves the hands of the library, and what the program sees of it afterwards; `leaves - child FD` is the program that some of them start.
  */
 #include "probe.h"
@@ -76,6 +76,27 @@ by_exec(int fd, bool meant)
 	snprintf(number, sizeof number, "%d", as);
 	echo(fd, "before");
 	reap(start(argv));
+}
+
+/* The shell inherits what is not close-on-exec, and what it starts does so in turn. */
+static void
+by_shell(int fd, bool pipe)
+{
+	char command[1024], line[256];
+	FILE *f;
+
+	snprintf(command, sizeof command, "'%s' - child %d", self, (int)must("dup", dup(fd)));
+	echo(fd, "before");
+	if (!pipe) {
+		say("system: %s", result(system(command)));
+		return;
+	}
+	f = popen(command, "r");
+	if (!f)
+		die("popen");
+	while (fgets(line, sizeof line, f))
+		printf("through the pipe: %s", line);
+	say("pclose: %s", result(pclose(f)));
 }
 
 static void
@@ -314,7 +335,8 @@ static void
 leave(int fd, const char *how, const char *port)
 {
 	static const char *const hows[] = { "zero", "one", "stream", "exec", "meant", "spawn", "vfork", "pass", "last", "names", "options", "children",
-					    "epoll", "reset", "vfork-dup", "vfork-flag", "vfork-ioctl" };
+					    "epoll", "reset", "vfork-dup", "vfork-flag", "vfork-ioctl", "system",
+					    "popen" };
 	size_t i = 0;
 
 	while (i < sizeof hows / sizeof *hows && strcmp(hows[i], how) != 0)
@@ -334,6 +356,8 @@ leave(int fd, const char *how, const char *port)
 	case 11: no_children(fd); break;
 	case 12: in_epoll(fd); break;
 	case 13: broken(fd); break;
+	case 17: by_shell(fd, false); break;
+	case 18: by_shell(fd, true); break;
 	default: say("what is %s?", how);
 	}
 }

@@ -139,7 +139,7 @@ demo:	## show the main job in a minute: a plain server and a plain client, TLS b
 	@$(build-once) all
 	@tools/demo.sh
 
-check:	## build, then run every test; T=stream_test.sh (or T=conn_test) for one
+check:	## build, then run every test; T=stream_test.sh (or T=conn_read_test) for one
 	@tests/install-packages build check
 	@$(build-once) tested
 	@BUILD=$(BUILD) tests/run

@@ -1,6 +1,6 @@
 /*
- * cert_test.c - certificates, their times and their text forms. Rows of the public contract are named with each table; what Python says of the
- * same certificates is compared by tests/cert_test.sh.
+ * cert_test.c - certificates, their times and their text forms. Rows of the public contract are named with each table; what Python says
+ * of the same certificates is compared by tests/cert_test.sh.
  */
 #include "cert.h"
 #include "ran.h"

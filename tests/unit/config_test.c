@@ -5,26 +5,13 @@
  */
 #include "config.h"
 
+#include "check.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
 #define PIN "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-
-static unsigned passed, failed;
-
-static void
-result(const char *group, const char *name, bool ok, const char *detail)
-{
-	if (ok) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("FAIL %s: %s%s%s\n", group, name, detail[0] ? ": " : "", detail);
-}
 
 /* ---- one key ---- */
 
@@ -278,6 +265,5 @@ main(void)
 	for (size_t i = 0; i < COUNT(wholes); i++)
 		run_whole(&wholes[i]);
 	test_life();
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed > 0;
+	return summary();
 }

@@ -1,55 +1,29 @@
 /*
  * hostile_test.c - peers from hell: the connection core against bytes that no honest peer sends, in both roles and versions.
  *
- * The peer is an engine of ours for the handshake; from then on it writes its records by hand.  Whatever it does: a call comes back, a failure is for
- * ever and is told in one line, nothing that was not sent is read, and memory stays bounded.
+ * The peer is an engine of ours for the handshake; from then on it writes its records by hand.  Whatever it does: a call comes back, a
+ * failure is for ever and is told in one line, nothing that was not sent is read, and memory stays bounded.
  */
 #include "config.h"
 #include "conn.h"
 #include "engine.h"
 
+#include "identity.h"
+
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <netinet/in.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
 enum { HANDSHAKE = 22, ALERT = 21, DATA = 23, CCS = 20, BUFFER = 1 << 18, MEMORY_MOST = 512 * 1024, RECORD_BIG = 16385 };
 
-static unsigned passed, failed, warnings;
-static char last_warning[2048], file[64] = "/tmp/hostile_test.XXXXXX";
-
-static void
-must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	printf("hostile_test: cannot set up: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
-
-static void
-check(const char *group, const char *name, bool ok, const char *detail)
-{
-	passed += ok;
-	failed += !ok;
-	if (!ok)
-		printf("FAIL %s: %s: %s\n", group, name, detail);
-}
+static unsigned warnings;
+static char last_warning[2048];
 
 static void
 keep_warning(enum conn_log level, const char *line)
@@ -68,27 +42,6 @@ memory(void)
 
 /* ---- a certificate for both sides, settings ---- */
 
-static void
-make_certificate(void)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	int fd = mkstemp(file);
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-
-	must(key && x && f, "a certificate");
-	X509_set_version(x, X509_VERSION_3);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"hostile", -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), 86400);
-	X509_set_pubkey(x, key);
-	must(X509_sign(x, key, EVP_sha256()) > 0, "a signature");
-	must(PEM_write_X509(f, x) && PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) && fclose(f) == 0, file);
-	X509_free(x);
-	EVP_PKEY_free(key);
-}
-
 static struct config *
 make_config(enum config_role role, const char *version)
 {
@@ -99,9 +52,9 @@ make_config(enum config_role role, const char *version)
 		| config_set(c, "ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256", err, sizeof err);
 
 	if (role == CONFIG_SERVER)
-		r |= config_set(c, "certfile", file, err, sizeof err) | config_set(c, "options", "OP_NO_TICKET", err, sizeof err);
+		r |= config_set(c, "certfile", at("self.pem"), err, sizeof err) | config_set(c, "options", "OP_NO_TICKET", err, sizeof err);
 	else
-		r |= config_set(c, "ca_certs", file, err, sizeof err) | config_set(c, "insecure", "yes", err, sizeof err)
+		r |= config_set(c, "ca_certs", at("self.pem"), err, sizeof err) | config_set(c, "insecure", "yes", err, sizeof err)
 			| config_set(c, "check_hostname", "no", err, sizeof err);
 	config_set_place(c, "rule hell (test.conf:1)");
 	must(r == 0 && config_seal(c, err, sizeof err, warn, sizeof warn) == 0, err);
@@ -329,8 +282,8 @@ check_dead(const char *group, struct pair *p, ssize_t r, int error)
 	char detail[2200], byte[16];
 
 	snprintf(detail, sizeof detail, "%zd, %u warnings: %s", r, warnings, last_warning);
-	check(group, p->v->name, r == -error && (conn_error(p->c) == error || error == ECONNRESET) && receive(p, byte, sizeof byte) == -error, detail);
-	check(group, p->v->name, error == ECONNRESET ? warnings <= 1 : warnings == 1 && strstr(last_warning, "rule hell"), detail);
+	result(group, p->v->name, r == -error && (conn_error(p->c) == error || error == ECONNRESET) && receive(p, byte, sizeof byte) == -error, detail);
+	result(group, p->v->name, error == ECONNRESET ? warnings <= 1 : warnings == 1 && strstr(last_warning, "rule hell"), detail);
 }
 
 /* ---- handshakes ---- */
@@ -344,7 +297,7 @@ test_slow_peers(int v)
 	struct pair *p = open_pair(v);
 	int r = shake(p, SIZE_MAX, 1);
 
-	check("one byte at a time", p->v->name, r == 0 && engine_export_records(p->peer, &p->keys) == 0, last_warning);
+	result("one byte at a time", p->v->name, r == 0 && engine_export_records(p->peer, &p->keys) == 0, last_warning);
 	for (size_t len = 1; len < 16384; len *= 5) {
 		static uint8_t record[20100];
 		size_t n = seal(p, DATA, text, len, record);
@@ -355,9 +308,9 @@ test_slow_peers(int v)
 			if (i + 1 < n && receive_all(p, &total) != -EAGAIN)
 				break;
 		}
-		check("data, one byte at a time", p->v->name, receive_all(p, &total) == -EAGAIN && total == len, last_warning);
+		result("data, one byte at a time", p->v->name, receive_all(p, &total) == -EAGAIN && total == len, last_warning);
 	}
-	check("memory of it", p->v->name, memory() - before < MEMORY_MOST, "grows");
+	result("memory of it", p->v->name, memory() - before < MEMORY_MOST, "grows");
 	close_pair(p);
 }
 
@@ -496,7 +449,7 @@ test_flood(int v, const struct flood *f)
 		most = memory() > before + most ? memory() - before : most;
 	}
 	check_dead(f->name, p, r, EPROTO);
-	check(f->name, p->v->name, i < 500 && total == 0 && most < MEMORY_MOST, "it went on for too long, or memory grew");
+	result(f->name, p->v->name, i < 500 && total == 0 && most < MEMORY_MOST, "it went on for too long, or memory grew");
 	close_pair(p);
 }
 
@@ -527,9 +480,9 @@ test_updates_with_data(int v, bool asking, bool reading)
 	snprintf(detail, sizeof detail, "%zd, %zu of %zu, %ld bytes more: %.200s", r, total, said, memory() - before, last_warning);
 	/* A client answers each; a server once, before its next data: it may go on. */
 	if (asking && !reading && p->v->role == CONFIG_CLIENT)
-		check("updates that ask, with data, nobody reads", p->v->name, r == -EPROTO && memory() - before < 65536, detail);
+		result("updates that ask, with data, nobody reads", p->v->name, r == -EPROTO && memory() - before < 65536, detail);
 	else
-		check("updates with data", p->v->name, r == -EAGAIN && total == said && memory() - before < 65536, detail);
+		result("updates with data", p->v->name, r == -EAGAIN && total == said && memory() - before < 65536, detail);
 	close_pair(p);
 }
 
@@ -581,10 +534,10 @@ test_records(int v)
 		say(p, DATA, "a", 1);
 		say(p, k->type, k->body, k->len);
 		say(p, DATA, "b", 1);
-		check(k->name, p->v->name, receive(p, &byte, 1) == 1 && byte == 'a', "data before it is lost");
+		result(k->name, p->v->name, receive(p, &byte, 1) == 1 && byte == 'a', "data before it is lost");
 		r = receive(p, &byte, 1);
 		snprintf(detail, sizeof detail, "%zd: %s", r, last_warning);
-		check(k->name, p->v->name, r == k->result && (r == 1 ? byte == 'b' : receive(p, &byte, 1) == r), detail);
+		result(k->name, p->v->name, r == k->result && (r == 1 ? byte == 'b' : receive(p, &byte, 1) == r), detail);
 		close_pair(p);
 	}
 	p = open_shaken(v);
@@ -609,7 +562,7 @@ test_cut_records(int v)
 			shutdown(p->far, SHUT_WR);
 			r = receive_all(p, &total);
 			check_dead("cut record", p, r == -EAGAIN ? receive_all(p, &total) : r, ECONNRESET);
-			check("cut record", p->v->name, total == 0, "data of half a record");
+			result("cut record", p->v->name, total == 0, "data of half a record");
 		}
 		close_pair(p);
 	}
@@ -628,7 +581,7 @@ test_damaged_records(int v)
 		record[at] ^= (uint8_t)(1 << at % 8);
 		put(p, record, n);
 		check_dead("damaged record", p, receive_all(p, &total), EPROTO);
-		check("damaged record", p->v->name, total == 0, "data of a damaged record");
+		result("damaged record", p->v->name, total == 0, "data of a damaged record");
 		close_pair(p);
 	}
 }
@@ -639,7 +592,7 @@ main(void)
 	static const struct conn_host host = { .poll = poll, .log = keep_warning };
 
 	conn_host(&host);
-	make_certificate();
+	make_self(NULL);
 	for (int v = 0; v < VARIANTS; v++) {
 		configs[v][0] = make_config(variants[v].role, variants[v].version);
 		configs[v][1] = make_config(variants[v].role == CONFIG_CLIENT ? CONFIG_SERVER : CONFIG_CLIENT, variants[v].version);
@@ -661,7 +614,6 @@ main(void)
 		config_free(configs[v][0]);
 		config_free(configs[v][1]);
 	}
-	unlink(file);
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed > 0;
+	remove_dir();
+	return summary();
 }

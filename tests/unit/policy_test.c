@@ -14,26 +14,13 @@
 #include <unistd.h>
 
 #include "../../policy/policy.h"
+#include "check.h"
 
 #define PATH "/etc/wrapsock/policy.conf"
 #define C "[client a]\nmatch = *:1\n"
 #define S "[server s]\nmatch = *:1\ncertfile = c\n"
 #define ASKS S "cert_reqs = required\nca_certs = x\n"
 #define PIN "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-#define LENGTH(table) (sizeof (table) / sizeof (table)[0])
-
-static int passed, failed;
-
-static void
-result(const char *table, const char *name, bool ok, const char *why)
-{
-	if (ok) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("FAILED %s: %s: %s\n", table, name, why);
-}
 
 /* Errors: where, and a part of what is said. line 0 with no text = must parse. */
 
@@ -258,7 +245,7 @@ test_errors(void)
 	char why[500];
 	bool ok;
 
-	for (c = error_cases; c < error_cases + LENGTH(error_cases); c++) {
+	for (c = error_cases; c < error_cases + COUNT(error_cases); c++) {
 		ok = policy_parse(c->text, strlen(c->text), PATH, &policy, &err) == 0;
 		snprintf(why, sizeof why, "%u:%u: %s", err.line, err.column, err.text);
 		if (c->says == NULL)
@@ -397,7 +384,7 @@ test_settings(void)
 	struct policy *policy;
 	const char *value;
 
-	for (c = setting_cases; c < setting_cases + LENGTH(setting_cases); c++) {
+	for (c = setting_cases; c < setting_cases + COUNT(setting_cases); c++) {
 		if (policy_parse(c->text, strlen(c->text), PATH, &policy, &err) != 0) {
 			result("settings", c->name, false, err.text);
 			continue;
@@ -571,7 +558,7 @@ test_matches(void)
 {
 	size_t i;
 
-	for (i = 0; i < LENGTH(match_cases); i++)
+	for (i = 0; i < COUNT(match_cases); i++)
 		match_one(&match_cases[i]);
 }
 
@@ -638,7 +625,7 @@ test_programs(void)
 	struct policy *policy;
 	char text[200];
 
-	for (c = program_cases; c < program_cases + LENGTH(program_cases); c++) {
+	for (c = program_cases; c < program_cases + COUNT(program_cases); c++) {
 		struct policy_program program = { c->invoked, c->argv0, c->resolved };
 
 		snprintf(text, sizeof text, C "program = %s\n", c->program);
@@ -676,7 +663,7 @@ test_concerns(void)
 	struct policy_error err;
 	struct policy *policy;
 
-	for (c = concern_cases; c < concern_cases + LENGTH(concern_cases); c++) {
+	for (c = concern_cases; c < concern_cases + COUNT(concern_cases); c++) {
 		if (policy_parse(c->text, strlen(c->text), PATH, &policy, &err) != 0) {
 			result("concerns", c->name, false, err.text);
 			continue;
@@ -758,7 +745,7 @@ test_print(void)
 		result("print", "canonical", false, err.text);
 	}
 	policy_free(policy);
-	for (i = 0; i < LENGTH(setting_cases); i++) {
+	for (i = 0; i < COUNT(setting_cases); i++) {
 		if (policy_parse(setting_cases[i].text, strlen(setting_cases[i].text), PATH, &policy, &err) == 0)
 			check_identity(setting_cases[i].name, policy);
 		policy_free(policy);
@@ -855,7 +842,7 @@ test_file_modes(const char *path)
 {
 	const struct file_case *c;
 
-	for (c = file_cases; c < file_cases + LENGTH(file_cases); c++) {
+	for (c = file_cases; c < file_cases + COUNT(file_cases); c++) {
 		write_file(path, C);
 		if (c->owner >= 0 && chown(path, (uid_t)c->owner, (gid_t)-1) != 0) {
 			printf("skipped files: %s: only root can give a file away\n", c->name);
@@ -929,6 +916,5 @@ main(void)
 	test_print();
 	test_examples();
 	test_files();
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return summary();
 }

@@ -1,87 +1,18 @@
 /*
- * records_test.c - a connection continued by records alone, record by record against OpenSSL in memory: both versions, all kinds of suites, both
- * roles, both directions; and records that no honest peer seals.
+ * records_test.c - a connection continued by records alone, record by record against OpenSSL in memory: both versions, all kinds of
+ * suites, both roles, both directions; and records that no honest peer seals.
  */
 #include "records_impl.h"
 
 #include "config.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "identity.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 
-#define COUNT(a) (sizeof(a) / sizeof(*(a)))
 #define BIG ((size_t)256 * 1024)
-#define CHECK(cond)                                                                                     \
-	do {                                                                                            \
-		if (!(cond)) {                                                                          \
-			if (!current_failed)                                                            \
-				printf("failed case: %s\n", current);                                   \
-			printf("  %s:%d: %s\n", __FILE__, __LINE__, #cond);                             \
-			current_failed = true;                                                          \
-		}                                                                                       \
-	} while (0)
-
-static const char *current;
-static bool current_failed;
-static int passed, failed;
-
-static void
-begin_case(const char *name)
-{
-	current = name;
-	current_failed = false;
-}
-
-static void
-end_case(void)
-{
-	if (current_failed)
-		failed++;
-	else
-		passed++;
-}
-
-static void
-must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "records_test: %s\n", what);
-	ERR_print_errors_fp(stderr);
-	exit(1);
-}
 
 /* ---- the two ends: our engine, which is exported, and OpenSSL itself ---- */
-
-static char pem[] = "/tmp/records_test.XXXXXX";
-
-static void
-make_certificate(void)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	int fd = mkstemp(pem);
-	FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
-
-	must(key && x && f, "a certificate");
-	X509_set_version(x, X509_VERSION_3);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"records", -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), 864000);
-	X509_set_pubkey(x, key);
-	must(X509_sign(x, key, EVP_sha256()) > 0, "a signature");
-	must(PEM_write_X509(f, x) && PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) && fclose(f) == 0, pem);
-	X509_free(x);
-	EVP_PKEY_free(key);
-}
 
 struct suite {
 	const char *name;
@@ -105,7 +36,7 @@ static struct config *
 config_for(const struct suite *s, enum config_role role)
 {
 	const char *settings[][2] = {
-		{role == CONFIG_SERVER ? "certfile" : "cert_reqs", role == CONFIG_SERVER ? pem : "none"},
+		{role == CONFIG_SERVER ? "certfile" : "cert_reqs", role == CONFIG_SERVER ? at("self.pem") : "none"},
 		{"ssl_version", s->tls13 ? "TLSv1.3" : "TLSv1.2"},
 		{s->tls13 ? "ciphersuites" : "ciphers", s->name},
 	};
@@ -143,8 +74,8 @@ raw_ctx(const struct suite *s, bool server)
 	SSL_CTX_set_max_proto_version(ctx, s->tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
 	must(s->tls13 ? SSL_CTX_set_ciphersuites(ctx, s->name) : SSL_CTX_set_cipher_list(ctx, s->name), s->name);
 	if (server)
-		must(SSL_CTX_use_certificate_file(ctx, pem, SSL_FILETYPE_PEM) == 1 && SSL_CTX_use_PrivateKey_file(ctx, pem, SSL_FILETYPE_PEM) == 1,
-		     "the peer's certificate");
+		must(SSL_CTX_use_certificate_file(ctx, at("self.pem"), SSL_FILETYPE_PEM) == 1
+		     && SSL_CTX_use_PrivateKey_file(ctx, at("self.pem"), SSL_FILETYPE_PEM) == 1, "the peer's certificate");
 	return ctx;
 }
 
@@ -341,7 +272,7 @@ test_talk(void)
 			struct pair p;
 
 			snprintf(name, sizeof(name), "%s as %s", suites[i].name, role == CONFIG_CLIENT ? "client" : "server");
-			begin_case(name);
+			begin_case("%s", name);
 			if (pair_open(&p, &suites[i], (enum config_role)role)) {
 				talk(&p);
 				part(&p);
@@ -391,7 +322,7 @@ test_updates(void)
 		if (!suites[i].tls13)
 			continue;
 		snprintf(name, sizeof(name), "key updates under %s", suites[i].name);
-		begin_case(name);
+		begin_case("%s", name);
 		if (pair_open(&p, &suites[i], i & 1 ? CONFIG_SERVER : CONFIG_CLIENT)) {
 			peer_updates(&p, true);
 			peer_updates(&p, false);
@@ -467,7 +398,7 @@ test_tampered(void)
 		uint8_t out[RECORDS_CIPHER], alert[RECORDS_OVERHEAD], byte;
 
 		snprintf(name, sizeof(name), "tampered with %s", suites[i].name);
-		begin_case(name);
+		begin_case("%s", name);
 		for (size_t at = 0; at < n; at++) {
 			struct pair p;
 			enum records_result r;
@@ -560,7 +491,7 @@ test_contents(void)
 	for (size_t i = 0; i < COUNT(contents); i++) {
 		const struct content_case *c = &contents[i];
 
-		begin_case(c->name);
+		begin_case("%s", c->name);
 		we = twin(c->tls13, &they);
 		n = records_seal_type(they, c->type, (const uint8_t *)c->bytes, c->len, out);
 		CHECK(records_open(we, out, n, &used, plain, &got) == c->result);
@@ -671,7 +602,7 @@ test_states(void)
 int
 main(void)
 {
-	make_certificate();
+	make_self(NULL);
 	test_talk();
 	test_updates();
 	test_worn();
@@ -680,7 +611,6 @@ main(void)
 	test_bounds();
 	test_renegotiation();
 	test_states();
-	unlink(pem);
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	remove_dir();
+	return summary();
 }

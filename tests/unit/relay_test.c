@@ -4,6 +4,8 @@
 #include "records_impl.h"
 #include "relay.h"
 
+#include "check.h"
+
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,49 +16,13 @@
 #include <netinet/tcp.h>
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MEGABYTE ((size_t)1 << 20)
-#define CHECK(cond)                                                                                     \
-	do {                                                                                            \
-		if (!(cond)) {                                                                          \
-			if (!current_failed)                                                            \
-				printf("failed case: %s\n", current);                                   \
-			printf("  %s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);           \
-			current_failed = true;                                                          \
-		}                                                                                       \
-	} while (0)
-
-static const char *current;
-static bool current_failed;
-static int passed, failed;
-
-static void
-must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* ---- the relay ---- */
 
@@ -951,18 +917,15 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		if (argc > 1 && !strstr(cases[i].name, argv[1]))
 			continue;
-		current = cases[i].name;
-		current_failed = false;
+		begin_case("%s", cases[i].name);
 		began = now_ms();
 		cases[i].run();
 		if (getenv("TIMES"))
 			printf("%5d ms  %s\n", (int)(now_ms() - began), current);
-		current_failed ? failed++ : passed++;
+		end_case();
 	}
-	current = "it ends by itself";
-	current_failed = false;
+	begin_case("it ends by itself");
 	relay_ends();
-	current_failed ? failed++ : passed++;
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	end_case();
+	return summary();
 }

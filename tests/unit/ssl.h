@@ -5,32 +5,21 @@
 #ifndef TESTS_SSL_H
 #define TESTS_SSL_H
 
-#include "ran.h"
 #include "wrapsock.h"
+
+#include "identity.h"
+#include "ran.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <sys/stat.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-#define UNUSED __attribute__((unused))
 
 /* ---- tests and assertions ---- */
 
@@ -40,25 +29,19 @@ struct test {
 };
 #define TEST(function) { #function, function }
 
-static unsigned passed, failed;
-static const char *current = "";
 static char label[160];		/* the row of a table that is being tried */
-static _Atomic bool current_failed;
 
-static void UNUSED
-complain(int line, const char *what, long got)
+/* What the library says of the last failure, too. */
+static UNUSED const char *
+last_error(void)
 {
-	printf("FAIL %s%s%s: line %d: %s (%ld, errno %s, %d \"%s\")\n", current, *label ? ": " : "", label, line, what, got, strerrorname_np(errno),
-	       wrapsock_err(NULL), wrapsock_errstr(NULL));
-	current_failed = true;
+	static _Thread_local char text[400];
+
+	snprintf(text, sizeof text, "%s%s (errno %s, code %d \"%s\")", *label ? ", " : "", label, strerrorname_np(errno), wrapsock_err(NULL),
+		 wrapsock_errstr(NULL));
+	return text;
 }
-#define CHECK(x) ((x) ? (void)0 : complain(__LINE__, #x, 0))
-#define CHECK_IS(x, want)                                      \
-	do {                                                   \
-		long got_ = (long)(x);                         \
-		if (got_ != (long)(want))                      \
-			complain(__LINE__, #x " == " #want, got_); \
-	} while (0)
+
 /* It fails with this code and errno, kept with obj. */
 #define CHECK_FAILS(x, obj, code, error)                                                  \
 	do {                                                                              \
@@ -72,146 +55,7 @@ complain(int line, const char *what, long got)
 		}                                                                         \
 	} while (0)
 
-static void UNUSED
-must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	printf("%s: cannot go on: %s\n", current, what);
-	ERR_print_errors_fp(stdout);
-	fflush(stdout);
-	_exit(2);
-}
-
-static int UNUSED
-run_tests(const struct test *tests, size_t n, const char *only)
-{
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (size_t i = 0; i < n; i++) {
-		if (only && !strstr(tests[i].name, only))
-			continue;
-		current = tests[i].name;
-		label[0] = '\0';
-		current_failed = false;
-		tests[i].run();
-		if (current_failed) {
-			failed++;
-		} else {
-			passed++;
-			test_ran(current);
-		}
-	}
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed != 0;
-}
-
-static int64_t UNUSED
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
 /* ---- certificates ---- */
-
-static char dir[] = "/tmp/ssl_test.XXXXXX";
-
-static const char * UNUSED
-at(const char *name)
-{
-	static char paths[8][96];
-	static int i;
-
-	i = (i + 1) % 8;
-	snprintf(paths[i], sizeof paths[i], "%s/%s", dir, name);
-	return paths[i];
-}
-
-struct identity {
-	EVP_PKEY *key;
-	X509 *cert;
-};
-
-struct spec {
-	const char *cn, *san;
-	bool ca;
-	const char *usage;		/* extended key usage, NULL = none */
-	long from, to;			/* seconds from now; 0, 0 = valid */
-	int rsa_bits;			/* 0 = P-256 */
-};
-
-static void UNUSED
-add_extension(X509 *x, X509 *issuer, int nid, const char *value)
-{
-	X509V3_CTX v3;
-	X509_EXTENSION *e;
-
-	X509V3_set_ctx(&v3, issuer, x, NULL, NULL, 0);
-	e = X509V3_EXT_conf_nid(NULL, &v3, nid, value);
-	must(e && X509_add_ext(x, e, -1), value);
-	X509_EXTENSION_free(e);
-}
-
-/* Signed by issuer, or by itself. */
-static struct identity UNUSED
-make_identity(const struct spec *s, const struct identity *issuer)
-{
-	static long serial = 1000;
-	struct identity id = { s->rsa_bits ? EVP_RSA_gen((unsigned)s->rsa_bits) : EVP_EC_gen("P-256"), X509_new() };
-	const struct identity *by = issuer ? issuer : &id;
-	X509 *x = id.cert;
-
-	must(id.key && x, "a key");
-	X509_set_version(x, X509_VERSION_3);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)s->cn, -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(by->cert));
-	X509_gmtime_adj(X509_getm_notBefore(x), s->from || s->to ? s->from : -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), s->from || s->to ? s->to : 86400);
-	X509_set_pubkey(x, id.key);
-	add_extension(x, by->cert, NID_subject_key_identifier, "hash");
-	if (issuer)
-		add_extension(x, by->cert, NID_authority_key_identifier, "keyid");
-	if (s->ca) {
-		add_extension(x, by->cert, NID_basic_constraints, "critical,CA:TRUE");
-		add_extension(x, by->cert, NID_key_usage, "critical,keyCertSign,cRLSign");
-	}
-	if (s->san)
-		add_extension(x, by->cert, NID_subject_alt_name, s->san);
-	if (s->usage)
-		add_extension(x, by->cert, NID_ext_key_usage, s->usage);
-	must(X509_sign(x, by->key, EVP_sha256()) > 0, "a signature");
-	return id;
-}
-
-enum { CERTS = 1, KEY = 2, APPEND = 4 };
-
-static void UNUSED
-write_text(const char *name, const char *text)
-{
-	FILE *f = fopen(at(name), "w");
-
-	must(f && fputs(text, f) >= 0 && fclose(f) == 0, name);
-}
-
-/* PEM of certificates, and of the first one's key. */
-static void UNUSED
-write_pem(const char *name, int what, size_t n, const struct identity *const *ids)
-{
-	FILE *f = fopen(at(name), what & APPEND ? "a" : "w");
-
-	must(f != NULL, name);
-	chmod(at(name), 0600);
-	for (size_t i = 0; i < n && what & CERTS; i++)
-		must(PEM_write_X509(f, ids[i]->cert), name);
-	if (what & KEY)
-		must(PEM_write_PrivateKey(f, ids[0]->key, NULL, NULL, 0, NULL, NULL), name);
-	must(fclose(f) == 0, name);
-}
-#define WRITE(name, what, ...) \
-	write_pem(name, what, sizeof((const struct identity *[]){ __VA_ARGS__ }) / sizeof(void *), (const struct identity *[]){ __VA_ARGS__ })
 
 /* ca signs server, client, other (another name), mid; mid signs leaf. stranger is nobody's. */
 static struct identity ca, server, client, other, mid, leaf, stranger, expired;
@@ -221,7 +65,7 @@ make_files(void)
 {
 	const char *names = "DNS:server.test,DNS:localhost,IP:127.0.0.1,IP:::1";
 
-	must(mkdtemp(dir) != NULL, dir);
+	make_dir();
 	ca = make_identity(&(struct spec){ .cn = "CA", .ca = true }, NULL);
 	server = make_identity(&(struct spec){ .cn = "server", .san = names, .usage = "serverAuth" }, &ca);
 	client = make_identity(&(struct spec){ .cn = "client", .usage = "clientAuth" }, &ca);
@@ -247,20 +91,50 @@ make_files(void)
 static void UNUSED
 remove_files(void)
 {
-	char command[64];
-	const struct identity *const ids[] = { &ca, &server, &client, &other, &mid, &leaf, &stranger, &expired };
+	struct identity *const ids[] = { &ca, &server, &client, &other, &mid, &leaf, &stranger, &expired };
 
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	must(system(command) == 0, command);
-	for (size_t i = 0; i < COUNT(ids); i++) {
-		EVP_PKEY_free(ids[i]->key);
-		X509_free(ids[i]->cert);
+	remove_dir();
+	for (size_t i = 0; i < COUNT(ids); i++)
+		identity_free(ids[i]);
+}
+
+/* ---- all of it ---- */
+
+/* What main does; its argument is a part of the names of those wanted. */
+static int UNUSED
+run_tests(const struct test *tests, size_t n, int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);	/* OpenSSL's own sockets raise it */
+	more = last_error;
+	make_files();
+	for (size_t i = 0; i < n; i++) {
+		if (argc > 1 && !strstr(tests[i].name, argv[1]))
+			continue;
+		begin_case("%s", tests[i].name);
+		label[0] = '\0';
+		tests[i].run();
+		end_case();
+		if (!current_failed)
+			test_ran(current);
 	}
+	remove_files();
+	return summary();
 }
 
 /* ---- contexts of ours ---- */
 
-static struct wrapsock_ctx * UNUSED
+static UNUSED struct wrapsock_ctx *
+ctx_new(int protocol)
+{
+	struct wrapsock_ctx *c = wrapsock_ctx_new(protocol);
+
+	must(c != NULL, wrapsock_errstr(NULL));
+	return c;
+}
+
+
+static UNUSED struct wrapsock_ctx *
 client_ctx(void)
 {
 	struct wrapsock_ctx *c = wrapsock_ctx_new(WRAPSOCK_PROTOCOL_TLS_CLIENT);
@@ -269,7 +143,7 @@ client_ctx(void)
 	return c;
 }
 
-static struct wrapsock_ctx * UNUSED
+static UNUSED struct wrapsock_ctx *
 server_ctx(void)
 {
 	struct wrapsock_ctx *c = wrapsock_ctx_default_server(at("server.pem"), at("server.key"));
@@ -280,7 +154,7 @@ server_ctx(void)
 
 /* ---- the peer: plain OpenSSL ---- */
 
-static SSL_CTX * UNUSED
+static UNUSED SSL_CTX *
 peer_ctx(bool as_server, const char *pem)
 {
 	SSL_CTX *x = SSL_CTX_new(as_server ? TLS_server_method() : TLS_client_method());
@@ -335,7 +209,7 @@ struct duo {
 	SSL *p;
 };
 
-static SSL * UNUSED
+static UNUSED SSL *
 peer_new(SSL_CTX *x, int fd, bool as_server)
 {
 	SSL *p = SSL_new(x);
@@ -371,7 +245,7 @@ pump_handshake(struct duo *d)
 		if (r < 0)
 			poll(&(struct pollfd){ .fd = d->fd[0], .events = wrapsock_poll_events(d->s) }, 1, 5);
 	}
-	complain(__LINE__, "the handshake does not end", r);
+	complain_of(__LINE__, "the handshake does not end", r);
 	return r;
 }
 

@@ -370,10 +370,6 @@ main(int argc, char **argv)
 		TEST(S6_name_when_it_holds_a_nul_then_it_is_no_other),
 		TEST(S31_sentence_when_the_name_holds_a_newline_then_it_is_escaped),
 	};
-	int failures;
 
-	make_files();
-	failures = run_tests(tests, COUNT(tests), argc > 1 ? argv[1] : NULL);
-	remove_files();
-	return failures;
+	return run_tests(tests, COUNT(tests), argc, argv);
 }

@@ -24,7 +24,7 @@ static void *
 shake(void *arg)
 {
 	if (wrapsock_do_handshake(arg) < 0)
-		complain(__LINE__, wrapsock_errstr(arg), -1);
+		complain_of(__LINE__, wrapsock_errstr(arg), -1);
 	return NULL;
 }
 
@@ -72,7 +72,7 @@ write_messages(void *arg)
 
 		memset(m.text, (int)('a' + w->who), sizeof m.text);
 		if (wrapsock_sendall(w->s, &m, sizeof m, 0) != sizeof m) {
-			complain(__LINE__, wrapsock_errstr(w->s), i);
+			complain_of(__LINE__, wrapsock_errstr(w->s), i);
 			break;
 		}
 	}
@@ -88,7 +88,7 @@ read_messages(struct wrapsock_sock *s, uint32_t writers, uint32_t messages)
 	for (uint32_t i = 0; i < writers * messages; i++) {
 		if (!recv_all(s, &m, sizeof m) || m.who >= writers || m.number != next[m.who]++
 		    || m.text[0] != (char)('a' + m.who) || memcmp(m.text, m.text + 1, sizeof m.text - 1) != 0) {
-			complain(__LINE__, "a message is not what was sent", i);
+			complain_of(__LINE__, "a message is not what was sent", i);
 			return;
 		}
 	}
@@ -246,11 +246,11 @@ one_of_many(void *arg)
 		both_open(&b, shared_client, shared_server);
 		if (wrapsock_send(b.c, "ping", 4, 0) != 4 || !recv_all(b.s, buf, 4) || wrapsock_send(b.s, "pong", 4, 0) != 4
 		    || !recv_all(b.c, buf, 4) || memcmp(buf, "pong", 4) != 0)
-			complain(__LINE__, wrapsock_errstr(b.c), (intptr_t)arg);
+			complain_of(__LINE__, wrapsock_errstr(b.c), (intptr_t)arg);
 		/* a failure of this thread's is this thread's */
 		if (wrapsock_ctx_new(-1) || wrapsock_err(NULL) != WRAPSOCK_E_INVALID || wrapsock_ctx_set_ciphers(shared_client, "ALL") == 0
 		    || wrapsock_err(shared_client) != WRAPSOCK_E_STATE)
-			complain(__LINE__, "a frozen context", (intptr_t)arg);
+			complain_of(__LINE__, "a frozen context", (intptr_t)arg);
 		wrapsock_close(b.c);
 		wrapsock_close(b.s);
 	}
@@ -292,7 +292,7 @@ go_on(struct side *side)
 
 		if (r < 0) {
 			if (wrapsock_err(side->s) != WRAPSOCK_E_WANT_READ && wrapsock_err(side->s) != WRAPSOCK_E_WANT_WRITE) {
-				complain(__LINE__, wrapsock_errstr(side->s), side->step);
+				complain_of(__LINE__, wrapsock_errstr(side->s), side->step);
 				side->step = 3;
 			}
 			return false;
@@ -474,11 +474,5 @@ static const struct test tests[] = {
 int
 main(int argc, char **argv)
 {
-	int r;
-
-	signal(SIGPIPE, SIG_IGN);
-	make_files();
-	r = run_tests(tests, COUNT(tests), argc > 1 ? argv[1] : NULL);
-	remove_files();
-	return r;
+	return run_tests(tests, COUNT(tests), argc, argv);
 }

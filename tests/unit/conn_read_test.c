@@ -1,0 +1,347 @@
+/*
+ * conn_read_test.c - the connection core: what a program reads, counts and peeks at, and the records between that are nothing to read.
+ */
+#include "conn_pair.h"
+
+static const struct {
+	const char *name;
+	size_t total, record;
+} loads[] = {
+	{ "one byte", 1, 1 },
+	{ "one record", 300, 300 },
+	{ "small records", 2000, 40 },
+	{ "a full record", 16384, 16384 },
+	{ "two full records and a byte", 32769, 16384 },
+	{ "odd records", 70000, 7777 },
+};
+
+static const size_t sizes[] = { 1, 5, 100, 16384, 20000 };
+
+/* After every read: what is left is announced by the kernel, and only that; a short count means that nothing is left. */
+static void
+read_all(struct pair *p, size_t size, size_t total)
+{
+	size_t got = 0;
+
+	while (got < total) {
+		ssize_t n = recv_some(p, buffer, size, 0);
+
+		if (n <= 0) {
+			CHECK_IS(n, 1);
+			return;
+		}
+		CHECK(is_stream(buffer, p->sent - total + got, (size_t)n));
+		got += (size_t)n;
+		if ((size_t)n < size)
+			CHECK_IS(got, total);
+		if (readable(p) != (got < total)) {
+			complain_of(__LINE__, "the kernel's word is false", (long)got);
+			return;
+		}
+	}
+	CHECK_IS(recv_some(p, buffer, size, 0), -EAGAIN);
+	CHECK(!readable(p));
+}
+
+static void
+reading(const struct variant *v)
+{
+	struct pair p;
+
+	pair_up(&p, v, NULL);
+	for (size_t i = 0; i < COUNT(loads); i++) {
+		for (size_t j = 0; j < COUNT(sizes); j++) {
+			begin_case("reading, %s: %s by %zu", v->name, loads[i].name, sizes[j]);
+			peer_tell(&p, loads[i].total, loads[i].record);
+			read_all(&p, sizes[j], loads[i].total);
+			end_case();
+		}
+	}
+	pair_end(&p);
+}
+
+/* Vectors of odd lengths, empty ones among them. */
+static void
+scattering(const struct variant *v)
+{
+	static const size_t cuts[] = { 3, 0, 1, 16380, 0, 4, 12000, 50000 };
+	struct iovec iov[COUNT(cuts)];
+	uint8_t *at = buffer;
+	struct pair p;
+
+	begin_case("scattering, %s", v->name);
+	pair_up(&p, v, NULL);
+	for (size_t i = 0; i < COUNT(cuts); i++) {
+		iov[i] = (struct iovec){ at, cuts[i] };
+		at += cuts[i];
+	}
+	for (size_t i = 0; i < COUNT(loads); i++) {
+		peer_tell(&p, loads[i].total, loads[i].record);
+		CHECK_IS(conn_recv(p.c, p.fd, iov, COUNT(cuts), 0), loads[i].total);
+		CHECK(is_stream(buffer, p.sent - loads[i].total, loads[i].total));
+		CHECK(!readable(&p));
+	}
+	peer_tell(&p, 100000, 16384);
+	CHECK_IS(conn_recv(p.c, p.fd, iov, COUNT(cuts), 0), at - buffer);
+	CHECK(readable(&p));
+	CHECK_IS(recv_some(&p, buffer, BIG, 0), 100000 - (at - buffer));
+	CHECK(!readable(&p));
+	pair_end(&p);
+	end_case();
+}
+
+/* FIONREAD counts what has arrived, and asking changes nothing that a poll can see. */
+static void
+counting(const struct variant *v)
+{
+	struct pair p;
+
+	pair_up(&p, v, NULL);
+	for (size_t i = 0; i < COUNT(loads); i++) {
+		size_t total = loads[i].total, first = total / 3;
+
+		begin_case("counting, %s: %s", v->name, loads[i].name);
+		CHECK_IS(conn_arrived(p.c, p.fd), 0);
+		CHECK(!readable(&p));
+		peer_tell(&p, total, loads[i].record);
+		for (int twice = 0; twice < 2; twice++) {
+			CHECK_IS(conn_arrived(p.c, p.fd), total);
+			CHECK(readable(&p));
+		}
+		if (first) {
+			CHECK_IS(recv_some(&p, buffer, first, 0), first);
+			CHECK_IS(conn_arrived(p.c, p.fd), total - first);
+			CHECK(readable(&p));
+		}
+		peer_tell(&p, 50, 50);
+		CHECK_IS(conn_arrived(p.c, p.fd), total - first + 50);
+		CHECK_IS(recv_some(&p, buffer, BIG, 0), total - first + 50);
+		CHECK(is_stream(buffer, p.sent - (total - first + 50), total - first + 50));
+		CHECK_IS(conn_arrived(p.c, p.fd), 0);
+		CHECK(!readable(&p));
+		end_case();
+	}
+	pair_end(&p);
+}
+
+static void
+peeking(const struct variant *v)
+{
+	struct iovec two[] = { { buffer, 40 }, { buffer + 40, 100000 } };
+	struct pair p;
+
+	begin_case("peeking, %s", v->name);
+	pair_up(&p, v, NULL);
+	CHECK_IS(recv_some(&p, buffer, 10, MSG_PEEK), -EAGAIN);
+	CHECK(!readable(&p));
+	peer_tell(&p, 30000, 10000);
+	for (int again = 0; again < 2; again++) {
+		CHECK_IS(recv_some(&p, buffer, 10, MSG_PEEK), 10);
+		CHECK(is_stream(buffer, 0, 10));
+		CHECK_IS(conn_recv(p.c, p.fd, two, 2, MSG_PEEK), 30000);
+		CHECK(is_stream(buffer, 0, 30000));
+		CHECK(readable(&p));
+	}
+	CHECK_IS(recv_some(&p, buffer, 29000, 0), 29000);
+	CHECK_IS(recv_some(&p, buffer, 29000, MSG_PEEK), 1000);
+	CHECK(is_stream(buffer, 29000, 1000));
+	CHECK(readable(&p));
+	CHECK_IS(recv_some(&p, buffer, 1000, 0), 1000);
+	CHECK(is_stream(buffer, 29000, 1000));
+	CHECK(!readable(&p));
+	CHECK_IS(recv_some(&p, buffer, 1, MSG_PEEK), -EAGAIN);
+	pair_end(&p);
+	end_case();
+}
+
+static void
+flagging(const struct variant *v)
+{
+	struct pair p;
+
+	begin_case("flags, %s", v->name);
+	pair_up(&p, v, NULL);
+	swallow_tickets(&p);
+	conn_set_blocking(p.c, true);
+	CHECK_IS(recv_some(&p, buffer, 10, MSG_DONTWAIT), -EAGAIN);
+	CHECK_IS(recv_some(&p, buffer, 10, MSG_OOB), -EINVAL);
+	CHECK_IS(send_some(&p, 0, 10, MSG_OOB), -EOPNOTSUPP);
+	CHECK_IS(recv_some(&p, buffer, 0, MSG_DONTWAIT), -EAGAIN);	/* as Linux: recv of nothing waits for something */
+	CHECK_IS(send_some(&p, 0, 0, 0), 0);
+	conn_set_timeout(p.c, false, 30);
+	CHECK_IS(recv_some(&p, buffer, 0, 0), 0);			/* once */
+	CHECK_IS(recv_some(&p, buffer, 10, 0), -EAGAIN);
+	peer_tell(&p, 100, 30);
+	CHECK_IS(recv_some(&p, buffer, 200, MSG_WAITALL), 100);
+	CHECK(is_stream(buffer, 0, 100));
+	peer_tell(&p, 40000, 16384);
+	CHECK_IS(recv_some(&p, buffer, 40000, MSG_WAITALL), 40000);
+	CHECK(is_stream(buffer, 100, 40000));
+	peer_tell(&p, 50000, 9999);
+	CHECK_IS(recv_some(&p, NULL, 100, MSG_TRUNC), 100);
+	CHECK(readable(&p));
+	CHECK_IS(recv_some(&p, buffer, 1, 0), 1);
+	CHECK(is_stream(buffer, 40200, 1));
+	CHECK_IS(recv_some(&p, NULL, 2 * BIG, MSG_TRUNC), 49899);
+	CHECK(!readable(&p));
+	conn_set_lowat(p.c, 50);
+	CHECK_IS(conn_lowat(p.c), 50);
+	peer_tell(&p, 30, 30);
+	CHECK_IS(recv_some(&p, buffer, 100, 0), 30);	/* what there was when SO_RCVTIMEO passed */
+	peer_tell(&p, 60, 30);
+	CHECK_IS(recv_some(&p, buffer, 55, 0), 55);
+	CHECK_IS(recv_some(&p, buffer, 55, MSG_PEEK | MSG_WAITALL), 5);
+	CHECK(readable(&p));
+	pair_end(&p);
+	end_case();
+}
+
+/* Tickets make the kernel readable and are nothing to the program. */
+static void
+tickets(void)
+{
+	struct pair p;
+
+	begin_case("tickets alone");
+	pair_up(&p, &variants[0], NULL);
+	CHECK(readable(&p));
+	CHECK_IS(recv_some(&p, buffer, 100, 0), -EAGAIN);
+	CHECK(!readable(&p));
+	end_case();
+
+	begin_case("tickets, asked by FIONREAD");
+	must(SSL_new_session_ticket(p.ssl) == 1 && SSL_do_handshake(p.ssl) == 1, "another ticket");
+	peer_flush(&p, SIZE_MAX);
+	CHECK(readable(&p));
+	CHECK_IS(conn_arrived(p.c, p.fd), 0);
+	CHECK(!readable(&p));
+	end_case();
+
+	begin_case("tickets before data, by a byte");
+	must(SSL_new_session_ticket(p.ssl) == 1 && SSL_do_handshake(p.ssl) == 1, "another ticket");
+	peer_tell(&p, 10, 10);
+	for (int i = 0; i < 10; i++)
+		CHECK_IS(recv_some(&p, buffer + i, 1, 0), 1);
+	CHECK(is_stream(buffer, 0, 10));
+	CHECK(!readable(&p));
+	end_case();
+
+	begin_case("tickets, polled in blocking mode");
+	conn_set_blocking(p.c, true);
+	must(SSL_new_session_ticket(p.ssl) == 1 && SSL_do_handshake(p.ssl) == 1, "another ticket");
+	peer_flush(&p, SIZE_MAX);
+	CHECK_IS(conn_tells(p.c, p.fd, POLLIN | POLLOUT, POLLIN | POLLOUT), POLLOUT);
+	CHECK(!readable(&p));
+	peer_tell(&p, 10, 10);
+	CHECK_IS(conn_tells(p.c, p.fd, POLLIN, POLLIN), POLLIN);
+	CHECK(readable(&p));
+	CHECK_IS(recv_some(&p, buffer, 100, 0), 10);
+	pair_end(&p);
+	end_case();
+}
+
+/* The record arrives in two parts, cut everywhere. */
+static void
+cutting(const struct variant *v)
+{
+	static const size_t rooms[] = { 1, 100, 16384 };
+	struct pair p;
+
+	pair_up(&p, v, NULL);
+	swallow_tickets(&p);
+	for (size_t i = 0; i < COUNT(rooms); i++) {
+		size_t size = 330;
+
+		begin_case("cut records, %s: by %zu", v->name, rooms[i]);
+		for (size_t at = 1; at < size && !current_failed; at++) {
+			peer_say(&p, 300, 300);
+			size = (size_t)BIO_ctrl_pending(p.out);
+			peer_flush(&p, at);
+			if (at % 3 == 0)
+				CHECK_IS(conn_arrived(p.c, p.fd), 0);
+			else
+				CHECK_IS(recv_some(&p, buffer, rooms[i], 0), -EAGAIN);
+			CHECK(!readable(&p));
+			peer_flush(&p, SIZE_MAX);
+			CHECK(readable(&p));
+			if (at % 2)
+				CHECK_IS(conn_arrived(p.c, p.fd), 300);
+			read_all(&p, rooms[i], 300);
+		}
+		end_case();
+	}
+	pair_end(&p);
+}
+
+static void
+by_single_bytes(const struct variant *v)
+{
+	struct pair p;
+
+	begin_case("byte by byte, %s", v->name);
+	pair_open(&p, v, NULL, true);
+	shake_hands(&p, 1);
+	CHECK_IS(conn_state(p.c), CONN_OPEN);
+	peer_say(&p, 400, 200);
+	while (BIO_ctrl_pending(p.out)) {
+		peer_flush(&p, 1);
+		CHECK(readable(&p));
+		if (BIO_ctrl_pending(p.out) && conn_arrived(p.c, p.fd) == 0)
+			CHECK(!readable(&p));
+	}
+	CHECK_IS(recv_some(&p, buffer, 1000, 0), 400);
+	CHECK(is_stream(buffer, 0, 400));
+	CHECK(!readable(&p));
+	CHECK_IS(send_some(&p, 0, 1000, 0), 1000);
+	peer_hear_up_to(&p, 1000);
+	pair_end(&p);
+	end_case();
+}
+
+static void
+key_update(int type, bool ask)
+{
+	struct pair p;
+
+	begin_case("key update, type %d%s", type, ask ? ", asked by FIONREAD" : "");
+	pair_up(&p, &variants[0], NULL);
+	for (int round = 0; round < 3; round++) {
+		must(SSL_key_update(p.ssl, type) == 1 && SSL_do_handshake(p.ssl) == 1, "SSL_key_update");
+		peer_flush(&p, SIZE_MAX);
+		CHECK(readable(&p));
+		if (ask)
+			CHECK_IS(conn_arrived(p.c, p.fd), 0);
+		else
+			CHECK_IS(recv_some(&p, buffer, 100, 0), -EAGAIN);
+		CHECK(!readable(&p));
+		peer_tell(&p, 1000, 300);
+		CHECK_IS(recv_some(&p, buffer, 7, 0), 7);
+		CHECK_IS(recv_some(&p, buffer, 2000, 0), 993);
+		CHECK(is_stream(buffer, p.sent - 993, 993));
+		CHECK_IS(send_some(&p, p.got, 5000, 0), 5000);
+		peer_hear_up_to(&p, p.got + 5000);
+	}
+	pair_end(&p);
+	end_case();
+}
+
+int
+main(void)
+{
+	tests_begin();
+	for (size_t i = 0; i < COUNT(variants); i++) {
+		reading(&variants[i]);
+		scattering(&variants[i]);
+		counting(&variants[i]);
+		peeking(&variants[i]);
+		flagging(&variants[i]);
+		cutting(&variants[i]);
+		by_single_bytes(&variants[i]);
+	}
+	tickets();
+	for (int ask = 0; ask < 2; ask++) {
+		key_update(SSL_KEY_UPDATE_NOT_REQUESTED, ask);
+		key_update(SSL_KEY_UPDATE_REQUESTED, ask);
+	}
+	return tests_end();
+}

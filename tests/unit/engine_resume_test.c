@@ -1,0 +1,154 @@
+/* engine_resume_test.c - the engine's sessions: tickets, who may come again, and how often. */
+#include "engine_pair.h"
+
+/* No byte behind the server's handshake until it has data, and then tickets that work. */
+static void
+test_tickets(const char *name, const char *settings, bool expect)
+{
+	struct config *c = config_must(CONFIG_SERVER, settings);
+	SSL_CTX *ctx = raw_ctx(false);
+	struct peer client, server;
+	char buf[64];
+	size_t n;
+
+	begin_case("%s", name);
+	for (int round = 0; round < 2; round++) {
+		peer_open_raw(&client, ctx, false);
+		peer_open(&server, c, NULL);
+		if (round > 0 && kept)
+			CHECK(SSL_set_session(client.ssl, kept));
+		CHECK(opened(&client, &server));
+		CHECK(server.wire.out_len == 0);
+		CHECK((SSL_session_reused(client.ssl) == 1) == (round == 1 && expect));
+		CHECK(engine_info(server.engine).resumed == (round == 1 && expect));
+		CHECK(talks(&client, &server, "ping"));
+		CHECK(server.wire.out_len == 0);
+		CHECK(hear(&client, buf, sizeof(buf), &n) == ENGINE_WANT_READ && (kept == NULL || round == 1));
+		CHECK(talks(&server, &client, "pong") && talks(&client, &server, "ping") && talks(&server, &client, "pong"));
+		CHECK((kept != NULL) == expect);
+		SSL_shutdown(client.ssl);
+		peer_close(&client);
+		peer_close(&server);
+	}
+	SSL_SESSION_free(kept);
+	kept = NULL;
+	SSL_CTX_free(ctx);
+	config_free(c);
+	end_case();
+}
+
+/* A client that comes again: first with these settings, name and service, then with those. */
+static const struct again_case {
+	const char *name, *server, *first, *second;	/* second NULL = the same config */
+	const char *host, *service;			/* of the second */
+	bool resumed;
+	enum engine_result rc;
+} agains[] = {
+	{"the same", GOOD, CA, NULL, "server.test", ":1", true, ENGINE_DONE},
+	{"another name", GOOD, CA, NULL, "127.0.0.1", ":1", false, ENGINE_DONE},
+	{"a name that the certificate lacks", GOOD, CA, NULL, "else.test", ":1", false, ENGINE_VERIFY},
+	{"another service", GOOD, CA, NULL, "server.test", ":2", false, ENGINE_DONE},
+	{"no service", GOOD, CA, NULL, "server.test", NULL, false, ENGINE_DONE},
+	{"another config", GOOD, CA, CA, "server.test", ":1", false, ENGINE_DONE},
+	{"unverified, then verified", PAIR("self"), CA "|cert_reqs=none" LOOSE, CA, "server.test", ":1", false, ENGINE_VERIFY},
+	{"unverified twice", PAIR("self"), CA "|cert_reqs=none" LOOSE, NULL, "server.test", ":1", true, ENGINE_DONE},
+	{"no tickets wanted", GOOD, CA "|options=OP_NO_TICKET", NULL, "server.test", ":1", false, ENGINE_DONE},
+	{"no tickets given", GOOD "|options=OP_NO_TICKET", CA, NULL, "server.test", ":1", false, ENGINE_DONE},
+	{"mutual", MUTUAL, CA "|" PAIR("client"), NULL, "server.test", ":1", true, ENGINE_DONE},
+};
+
+static bool
+come(struct peer *client, struct peer *server, const struct config *cc, const struct config *cs, const char *host, const char *service)
+{
+	peer_open(client, cc, host);
+	peer_open(server, cs, NULL);
+	if (service)
+		engine_resume(client->engine, host, service);
+	return opened(client, server);
+}
+
+static void
+run_again(const struct again_case *k, const char *version)
+{
+	char cs_text[256], name[128];
+	struct config *cs, *one = config_must(CONFIG_CLIENT, k->first), *two = k->second ? config_must(CONFIG_CLIENT, k->second) : config_ref(one);
+	struct peer client, server;
+	enum engine_result rc, rs;
+
+	snprintf(name, sizeof(name), "comes again, %s, TLS 1.%s: %s", k->name, version[strlen(version) - 1] == '2' ? "2" : "3",
+		 k->resumed ? "resumes" : "does not");
+	begin_case("%s", name);
+	snprintf(cs_text, sizeof(cs_text), "%s%s", k->server, version);
+	cs = config_must(CONFIG_SERVER, cs_text);
+	CHECK(come(&client, &server, one, cs, "server.test", ":1"));
+	CHECK(talks(&client, &server, "ping") && talks(&server, &client, "pong"));
+	CHECK(!engine_info(client.engine).resumed);
+	peer_close(&client);
+	peer_close(&server);
+	peer_open(&client, two, k->host);
+	peer_open(&server, cs, NULL);
+	if (k->service)
+		engine_resume(client.engine, k->host, k->service);
+	handshake(&client, &server, &rc, &rs);
+	CHECK(rc == (k->rc));
+	CHECK(engine_info(client.engine).resumed == (k->resumed));
+	if (rc == ENGINE_DONE) {
+		CHECK(engine_info(server.engine).resumed == (k->resumed));
+		CHECK(engine_info(client.engine).validated == (two->cert_reqs != CONFIG_CERT_NONE));
+		CHECK(talks(&client, &server, "ping") && talks(&server, &client, "pong"));
+	}
+	peer_close(&client);
+	peer_close(&server);
+	config_free(cs);
+	config_free(one);
+	config_free(two);
+	end_case();
+}
+
+/* One talk gives two tickets of TLS 1.3, each good for one connection; an older session is good for all. */
+static void
+run_uses(const char *version, int expected)
+{
+	char settings[128];
+	struct config *cc = config_must(CONFIG_CLIENT, CA), *cs;
+	int resumed = 0;
+
+	begin_case("%s", version);
+	snprintf(settings, sizeof(settings), "%s%s", GOOD, version);
+	cs = config_must(CONFIG_SERVER, settings);
+	for (int i = 0; i < 6; i++) {
+		struct peer client, server;
+
+		CHECK(come(&client, &server, cc, cs, "server.test", ":1"));
+		CHECK(i > 0 || (talks(&client, &server, "ping") && talks(&server, &client, "pong")));
+		resumed += engine_info(client.engine).resumed;
+		peer_close(&client);
+		peer_close(&server);
+	}
+	CHECK(resumed == (expected));
+	config_free(cs);
+	config_free(cc);
+	end_case();
+}
+
+static void
+test_agains(void)
+{
+	for (size_t i = 0; i < COUNT(agains); i++) {
+		run_again(&agains[i], V12);
+		run_again(&agains[i], V13);
+	}
+	run_uses(V12, 5);
+	run_uses(V13, 2);
+}
+
+int
+main(void)
+{
+	make_files();
+	test_tickets("tickets with the first data", GOOD V13, true);
+	test_tickets("OP_NO_TICKET", GOOD V13 "|options=OP_NO_TICKET", false);
+	test_agains();
+	remove_files();
+	return summary();
+}

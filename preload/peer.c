@@ -422,9 +422,9 @@ unknown(int *fd)
 }
 
 static int
-start_server(int fd, struct conn *conn, enum route route, int flags)
+start_server(int fd, int domain, struct conn *conn, enum route route, int flags)
 {
-	HOLD s = sock_new(AF_INET);
+	HOLD s = sock_new(domain);
 	int r = s ? 0 : -ENOMEM;
 
 	if (r == 0)
@@ -479,7 +479,7 @@ accepted(int fd, const struct sockaddr *peer, socklen_t plen, int flags)
 		fd = higher;
 	}
 	errno = saved;
-	return start_server(fd, conn, route, flags);
+	return start_server(fd, local.ss_family, conn, route, flags);
 }
 
 EXPORT int

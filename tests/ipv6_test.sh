@@ -103,4 +103,28 @@ testAServer() {
     serves 127.0.0.1 ::ffff:127.0.0.1 127.0.0.1
 }
 
+# With the relay it is still a socket of IPv6.
+testARelayedServer() {
+    write_policy <<-END
+	[server here]
+	match = [::1]:*
+	route = relay
+	certfile = @CERTS@/server.pem
+	keyfile = @CERTS@/server.key
+	END
+    far=$(free_port)
+    start relayed $wrapped "$PYTHON" -u -c '
+import socket, sys
+listener = socket.create_server(("::1", int(sys.argv[1])), family=socket.AF_INET6)
+s, peer = listener.accept()
+print(s.recv(100).decode().strip())
+print(s.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == socket.AF_INET6, s.getpeername() == peer, s.getsockname()[:2])' "$far"
+    wait_listen "$far"
+    printf 'secret words\n' | timeout -k 1 20 openssl s_client -quiet -CAfile "$certs/ca.pem" -verify_return_error -verify_ip ::1 \
+        -connect "[::1]:$far" >"$tmp/out" 2>"$tmp/err"
+    wait_line "$tmp/relayed.out" "^True"
+    assertEquals "$(cat "$tmp/relayed.err")" "secret words
+True True ('::1', $far)" "$(cat "$tmp/relayed.out")"
+}
+
 . "$SHUNIT2"

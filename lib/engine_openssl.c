@@ -53,7 +53,7 @@ library_starts(void)
 	}
 	fresh = OSSL_LIB_CTX_new();
 	wire_method = engine_wire_method();
-	if (fresh && wire_method && OSSL_PROVIDER_load(fresh, "default"))
+	if (fresh && wire_method && OSSL_PROVIDER_load(fresh, "default") && engine_schedule_start(fresh))
 		lib = fresh;
 	else
 		OSSL_LIB_CTX_free(fresh);
@@ -341,7 +341,9 @@ engine_handshake(struct engine *e)
 		engine_guard_leave(&g);
 		return ENGINE_DONE;
 	}
+	engine_schedule_watch(e);
 	ret = SSL_do_handshake(e->ssl);
+	engine_schedule_watch(NULL);
 	r = ret == 1 ? finished(e) : translate(e, ret);
 	if (r == ENGINE_CLOSED)
 		r = engine_failure(e);

@@ -1,5 +1,5 @@
 /*
- * engine_openssl.h - what the files of the OpenSSL engine share; no other file includes it.
+ * engine_openssl.h - what the files of the OpenSSL engine share; no other file but their own test includes it.
  */
 #ifndef WRAPSOCK_ENGINE_OPENSSL_H
 #define WRAPSOCK_ENGINE_OPENSSL_H
@@ -157,14 +157,26 @@ int engine_direct_export(const struct engine *, struct engine_records *);
 void engine_mnemonic(unsigned long code, char *buf, size_t size);	/* "KEY_VALUES_MISMATCH"; "" for 0 */
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */
 
-/* engine_openssl_derive.c: RFC 8446, 7.1: HKDF-Expand-Label with an empty context; the secret's length tells the hash. lib NULL = the default one. */
+/*
+ * engine_openssl_derive.c: HMAC; RFC 8446, 7.1: HKDF-Expand-Label (its label begins with "tls13 "), and the same with an empty context, where the
+ * secret's length tells the hash (lib NULL = the default one, its label without "tls13 ").  Keys are no longer than the digest's block.
+ */
+bool engine_hmac(const EVP_MD *, struct engine_bytes key, struct engine_bytes data, uint8_t *out);
+bool engine_expand(const EVP_MD *, struct engine_bytes secret, struct engine_bytes label, struct engine_bytes context, uint8_t *out, size_t len);
 bool engine_expand_label(OSSL_LIB_CTX *lib, const uint8_t *secret, size_t secret_len, const char *label, uint8_t *out, size_t len);
+
+/*
+ * engine_openssl_schedule.c: what libssl asks of its library context when it derives TLS 1.3's keys, answered by us. start: false = it cannot be
+ * had.  SCHEDULE prefers it: for every fetch of an SSL_CTX.  watch: the traffic secrets that this thread derives from now on are this engine's; NULL = nobody's.
+ */
+#define ENGINE_SCHEDULE "?provider=wrapsock"
+bool engine_schedule_start(OSSL_LIB_CTX *);
+void engine_schedule_watch(struct engine *);
 
 /* engine_openssl_record.c */
 BIO_METHOD *engine_wire_method(void);
 bool engine_release_tickets(struct engine *);	/* into wire->out; false = out of memory */
 bool engine_wire_reserve(struct engine_wire *, size_t room);
-void engine_keylog(const SSL *, const char *line);
 void engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *, void *arg);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * engine_openssl_record.c - the wire as OpenSSL sees it, and the record state with which a connection is continued without OpenSSL.
  *
- * OpenSSL exports no traffic keys and no sequence numbers.  TLS 1.3 secrets come from the key log and follow the key updates seen;
- * TLS 1.2 keys are derived again from the master secret.  Records are counted where OpenSSL shows their headers.
+ * OpenSSL exports no traffic keys and no sequence numbers.  TLS 1.3 secrets are seen where they are derived and follow the key updates
+ * seen; TLS 1.2 keys are derived again from the master secret.  Records are counted where OpenSSL shows their headers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -147,42 +147,6 @@ engine_wire_method(void)
 }
 
 /* ---- secrets and counts ---- */
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-static void
-direction_set(struct engine_direction *d, const char *hex)
-{
-	size_t n = 0;
-
-	for (; n < sizeof(d->secret) && hex_digit(hex[0]) >= 0 && hex_digit(hex[1]) >= 0; hex += 2)
-		d->secret[n++] = (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
-	d->secret_len = n;
-}
-
-/* "LABEL <client random> <secret>" */
-void
-engine_keylog(const SSL *ssl, const char *line)
-{
-	struct engine *e = SSL_get_app_data(ssl);
-	bool client = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
-	bool server = strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) == 0;
-	const char *secret = strrchr(line, ' ');
-
-	if (!e || !secret || (!client && !server))
-		return;
-	direction_set(&e->dir[client == (e->config->role == CONFIG_CLIENT)], secret + 1);
-}
 
 static void
 direction_update(SSL *ssl, struct engine_direction *d)

@@ -585,6 +585,12 @@ conn_fork_failed(struct conn *c)
 }
 
 bool
+conn_sole(const struct conn *c)
+{
+	return share_last(&c->share);
+}
+
+bool
 conn_last(struct conn *c)
 {
 	return share_leave(&c->share);

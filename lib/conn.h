@@ -129,6 +129,7 @@ int conn_unwrap(struct conn *, int fd);
 void conn_fork_prepare(struct conn *);
 void conn_fork_child(struct conn *);
 void conn_fork_failed(struct conn *);
-bool conn_last(struct conn *);		/* take this process out of the owners; true if no other live one is left */
+bool conn_sole(const struct conn *);	/* no other live process holds it */
+bool conn_last(struct conn *);		/* the same, and this process is taken out of the owners */
 
 #endif

@@ -10,7 +10,7 @@
 #include "config.h"
 #include "conn.h"
 
-#define CORE_ABI 3
+#define CORE_ABI 4
 
 struct core_verbs {
 	unsigned abi;			/* CORE_ABI of the library */
@@ -56,6 +56,7 @@ struct core_verbs {
 	void (*conn_fork_prepare)(struct conn *);
 	void (*conn_fork_child)(struct conn *);
 	void (*conn_fork_failed)(struct conn *);
+	bool (*conn_sole)(const struct conn *);
 	bool (*conn_last)(struct conn *);
 
 	/* for a face that asks about another face's connection */

@@ -245,22 +245,29 @@ share_give(struct share *s)
 }
 
 bool
-share_leave(struct share *s)
+share_last(const struct share *s)
 {
-	bool alone;
-
 	if (!s->owners)
 		return true;
-	alone = __atomic_load_n(&s->owners->coming, __ATOMIC_SEQ_CST) == 0;
+	if (__atomic_load_n(&s->owners->coming, __ATOMIC_SEQ_CST) || s->owners->crowded)
+		return false;
 	for (int i = 0; i < OWNERS; i++) {
-		uint64_t there = s->owners->who[i];
+		uint64_t there = __atomic_load_n(&s->owners->who[i], __ATOMIC_SEQ_CST);
 
-		if (there == me())
-			s->owners->who[i] = 0;
-		else if (there && lives(there))
-			alone = false;
+		if (there && there != me() && lives(there))
+			return false;
 	}
-	return alone && !s->owners->crowded;
+	return true;
+}
+
+/* Out of the list first: of two that leave at once, one at least finds itself alone. If both do, the claims decide who speaks. */
+bool
+share_leave(struct share *s)
+{
+	for (int i = 0; i < OWNERS && s->owners; i++)
+		if (s->owners->who[i] == me())
+			__atomic_store_n(&s->owners->who[i], 0, __ATOMIC_SEQ_CST);
+	return share_last(s);
 }
 
 bool

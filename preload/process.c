@@ -5,6 +5,7 @@
 
 #include "decide.h"
 #include "fdtab.h"
+#include "goodbye.h"
 #include "real.h"
 #include "rights.h"
 #include "vfork.h"
@@ -42,6 +43,16 @@ call_real(const struct image *i, char *const *envp)
 	}
 }
 
+static int
+call_with(const struct image *i, char *const *envp)
+{
+	int ended = goodbye_at_exec(i->fd, i->path, i->how == BY_FD ? AT_EMPTY_PATH : i->flags, i->how == BY_SEARCH), r = call_real(i, envp);
+
+	if (ended)
+		goodbye_in_vain();
+	return r;
+}
+
 /* No heap, no lock: this may be a vfork child, and memory mapped there would stay with the parent. */
 static int
 launch(const struct image *i, char *const *envp)
@@ -54,11 +65,11 @@ launch(const struct image *i, char *const *envp)
 	if (error)
 		return (int)answer(-error);
 	if (!size)
-		return call_real(i, envp);
+		return call_with(i, envp);
 	room = size <= FOLLOW_ON_STACK ? __builtin_alloca(size) : follow_map(size);
 	if (!room)
 		return (int)answer(-ENOMEM);
-	r = call_real(i, follow_fill(room, envp));
+	r = call_with(i, follow_fill(room, envp));
 	if (size > FOLLOW_ON_STACK)
 		follow_unmap(room, size);
 	return r;

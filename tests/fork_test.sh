@@ -13,17 +13,20 @@ testAChildsEndIsNotTheConnections() {
     clean_wires
 }
 
-testAForkThatFails() {
-    same echo fork_fails
-    clean_wires
-    # TLS 1.2 shows the kind of a record: the last one is an alert, close_notify.
+# TLS 1.2 shows the kind of a record: 21 is an alert, close_notify.
+last_record() { # the newest connection's, of the client
     # shellcheck disable=SC2012
-    last=$(ls "$tmp/echo-tls12.wire"/*-c2s.bytes | tail -n 1)
-    assertEquals 21 "$("$PYTHON" -c 'import sys
+    "$PYTHON" -c 'import sys
 data = open(sys.argv[1], "rb").read()
 while data:
     kind, data = data[0], data[5 + int.from_bytes(data[3:5], "big"):]
-print(kind)' "$last")"
+print(kind)' "$(ls "$tmp/echo-tls12.wire"/*-c2s.bytes | tail -n 1)"
+}
+
+testAForkThatFails() {
+    same echo fork_fails
+    clean_wires
+    assertEquals 21 "$(last_record)"
 }
 
 testVfork() {
@@ -92,6 +95,32 @@ end: 0" "$out"
             assertContains "$err" "is closed in the new program"
         done
         end_case
+    done
+    clean_wires
+}
+
+# The new program has not got it, and nobody else: the peer is told.
+testExecEndsAConnection() {
+    for how in path search forked; do
+        same echo replaced $how
+        wait_for is_last 21
+        assertEquals "$how" 21 "$(last_record)"
+    done
+    clean_wires
+}
+is_last() { [ "$(last_record)" = "$1" ]; }
+
+testAnExecThatFails() {
+    same echo replaced missing
+    printf '\177ELF no program' >"$tmp/no-program"
+    chmod +x "$tmp/no-program"
+    for kind in tls12 tls13; do
+        # shellcheck disable=SC2086
+        run timeout 20 $wrapped "$PROBES/replaced" "$(port $kind echo)" no-program "$tmp/no-program"
+        assertEquals "$kind" "echo: before
+execv: ENOEXEC
+write: EPIPE" "$out"
+        assertContains "$kind" "$err" "exec failed (Exec format error): 1 wrapped descriptors that it was to close are shut for writing"
     done
     clean_wires
 }

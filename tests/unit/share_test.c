@@ -81,7 +81,7 @@ spawn(int who)
 	return 'y';
 }
 
-/* r, w: may I? R, W: is it mine? m: grow; f: fork that process; l: am I the last? h: is it my memory? */
+/* r, w: may I? R, W: is it mine? m: grow; f: fork that process; l: I leave, am I the last? s: am I the only one? h: is it my memory? */
 static char
 obey(char order, int who)
 {
@@ -91,6 +91,7 @@ obey(char order, int who)
 	case 'R': return share_mine(&s, 0) ? 'y' : 'n';
 	case 'W': return share_mine(&s, 1) ? 'y' : 'n';
 	case 'l': return share_leave(&s) ? 'y' : 'n';
+	case 's': return share_last(&s) ? 'y' : 'n';
 	case 'h': return share_here(&s) ? 'y' : 'n';
 	case 'f': return spawn(who);
 	case 'm': return mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? 'n' : 'y';
@@ -168,6 +169,8 @@ static const struct scene {
 	{ "the last says so", { { 0, 'f', 1, 'y' }, { 0, 'l', 0, 'n' }, { 1, 'l', 0, 'y' } } },
 	{ "the child goes first", { { 0, 'f', 1, 'y' }, { 1, 'l', 0, 'n' }, { 0, 'l', 0, 'y' } } },
 	{ "who grows is still the same", { { 0, 'f', 1, 'y' }, { 0, 'm', 0, 'y' }, { 1, 'l', 0, 'n' }, { 0, 'l', 0, 'y' } } },
+	{ "the only one asks, and stays", { { 0, 's', 0, 'y' }, { 0, 'f', 1, 'y' }, { 0, 's', 0, 'n' }, { 1, 's', 0, 'n' }, { 0, 's', 0, 'n' }, { 1, 'l', 0, 'n' },
+	    { 0, 's', 0, 'y' }, { 0, 's', 0, 'y' }, { 0, 'l', 0, 'y' } } },
 	{ "three leave", { { 0, 'f', 1, 'y' }, { 1, 'f', 2, 'y' }, { 1, 'l', 0, 'n' }, { 0, 'l', 0, 'n' }, { 2, 'l', 0, 'y' } } },
 };
 
@@ -244,6 +247,34 @@ eager_parent(void)
 	}
 }
 
+/* Parent and child leave at the same moment: one of them at least is the last. */
+static void
+both_leave(void)
+{
+	for (int round = 0; round < 100; round++) {
+		_Atomic int *ready = mmap(NULL, sizeof *ready, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		int status = -1;
+		bool last;
+		pid_t pid;
+
+		must(ready != MAP_FAILED, "mmap");
+		share_init(&s);
+		must(share_prepare(&s), "share_prepare");
+		pid = fork();
+		if (pid == 0)
+			share_child(&s);
+		for (++*ready; *ready < 2;)
+			;
+		last = share_leave(&s);
+		if (pid == 0)
+			_exit(last);
+		must(waitpid(pid, &status, 0) == pid, "waitpid");
+		result(__LINE__, "one is the last", last || WEXITSTATUS(status));
+		share_free(&s);
+		munmap(ready, sizeof *ready);
+	}
+}
+
 /* More processes than there is room for: nobody says it is the last. */
 static void
 crowd(void)
@@ -306,6 +337,7 @@ main(void)
 		play(&scenes[i]);
 	killed();
 	eager_parent();
+	both_leave();
 	crowd();
 	many();
 	printf("%u passed, %u failed\n", passed, failed);

@@ -13,6 +13,11 @@ testAChildsEndIsNotTheConnections() {
     clean_wires
 }
 
+testWhatMakesAProcess() {
+    for how in _Fork daemon daemon-null double forkpty threaded shells; do same echo children $how; done
+    clean_wires
+}
+
 # TLS 1.2 shows the kind of a record: 21 is an alert, close_notify.
 last_record() { # the newest connection's, of the client
     # shellcheck disable=SC2012

@@ -30,13 +30,22 @@ conn_unsteady(const struct conn *c)
 	return c->state <= CONN_HANDSHAKING || ((c->blocking || c->fresh) && c->state == CONN_OPEN);
 }
 
+/* Waiting is not reading: while another process may be the one that reads, records stay where they are. */
+static bool
+may_look(struct conn *c)
+{
+	if (!share_owned(&c->share, READING) && !(share_mine(&c->share, READING) && share_last(&c->share)))
+		return false;
+	return share_take(&c->share, READING);
+}
+
 /* In blocking mode a readable wire must mean that recv would not block: open a record and look. Some do not expect EAGAIN at first, either. */
 static short
 confirm_readable(struct conn *c, int fd, short revents)
 {
 	if (!(revents & IN_EVENTS) || revents & (POLLHUP | POLLERR))
 		return revents;
-	if (conn_claim(c, READING) < 0)
+	if (!may_look(c))
 		return revents;
 	if (!conn_ready_bytes(c) && !c->eof)
 		conn_ahead(c, fd);

@@ -236,6 +236,14 @@ share_mine(const struct share *s, int direction)
 	return !c || !c->owner || c->owner == me();
 }
 
+bool
+share_owned(const struct share *s, int direction)
+{
+	const struct share_claim *c = s->claim[direction];
+
+	return !c || c->owner == me();
+}
+
 void
 share_give(struct share *s)
 {

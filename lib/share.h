@@ -27,6 +27,7 @@ void share_child(struct share *);		/* in the child */
 void share_childless(struct share *);		/* in the parent, if the fork failed */
 bool share_take(struct share *, int direction);	/* may this process use it? the first to ask owns it */
 bool share_mine(const struct share *, int direction);	/* ours, or unshared; does not take it */
+bool share_owned(const struct share *, int direction);	/* ours for certain, or unshared */
 void share_give(struct share *);		/* no process uses it ever again */
 bool share_last(const struct share *);		/* nobody else alive holds the connection */
 bool share_leave(struct share *);		/* true = nobody else alive holds the connection */

@@ -50,4 +50,9 @@ testAddedWhileAnotherThreadWaits() {
     clean_wires
 }
 
+testASetOfTwoProcesses() {
+    for mode in blocking nonblocking; do same echo epoll_shared $mode; done
+    clean_wires
+}
+
 . "$SHUNIT2"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Programs that a wrapped program starts: they are wrapped as it is, whatever became of the environment, as follow_exec says.
-# shellcheck disable=SC1090,SC1091,SC2154
+# shellcheck disable=SC2086,SC2154,SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 

@@ -8,6 +8,8 @@ oneTimeSetUp() { start_peers echo; }
 
 testOneReadsAnotherWrites() { same echo forks split && clean_wires; }
 
+testWaitingIsNotReading() { same echo forks watched && clean_wires; }
+
 testAChildsEndIsNotTheConnections() {
     for how in child-exits child-closes parent-closes; do same echo forks $how; done
     clean_wires

@@ -207,6 +207,46 @@ os.execv("/usr/bin/head", ["head", "-c", "11"])' "$(port tls13 greet)"
     clean_wires
 }
 
+# A wrapped super-server gives its connections to a static program, as 0 and 1 and with nothing in the environment.
+testStatic() {
+    if ! "${CC:-gcc}" -static -std=gnu11 -D_GNU_SOURCE -o "$tmp/bare" "$TOP/tests/probes/bare.c" 2>"$tmp/bare.err"; then
+        skip "nothing can be linked statically: $(head -n 1 "$tmp/bare.err")"
+        return
+    fi
+    _p=$(free_port) _near=$(free_port)
+    write_policy "$tmp/server.conf" <<-END
+	[server all]
+	match = *:*
+	certfile = @CERTS@/server.pem
+	keyfile = @CERTS@/server.key
+	END
+    # shellcheck disable=SC2086
+    start super $launcher -p "$tmp/server.conf" -- "$PYTHON" -c '
+import os, signal, socket, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    c, _ = l.accept()
+    if os.fork() == 0:
+        os.dup2(c.fileno(), 0), os.dup2(c.fileno(), 1)
+        c.close(), l.close()
+        os.execve(sys.argv[2], ["bare"], {})
+    c.close()' "$_p" "$tmp/bare"
+    wait_listen "$_p"
+    start_wire super-wire "$_near" "$_p"
+    for kind in tls12 tls13; do
+        for arguments in "--count 3 --size 1" "--count 4 --size 300000 --together 2"; do
+            # shellcheck disable=SC2086
+            run timeout 30 "$PYTHON" "$TOP/tests/peers/client_tls.py" "$_near" $kind "$certs/ca.pem" $arguments
+            wanted=${arguments#--count }
+            assertEquals "$kind $arguments" "${wanted%% *} of ${wanted%% *}" "$out"
+        done
+    done
+    assertEquals "a Unix socket is what it sees" 14 "$(grep -c '^peer: AF_UNIX$' "$tmp/super.err")"
+    assertContains "the log says that it is not wrapped" "$(cat "$tmp/super.err")" "bare is static: it runs without wrapsock"
+    assert_wire super-wire
+}
+
 # A super-server that knows nothing of us gives a connection to a wrapped program, as 0 and 1.
 testInherited() {
     _p=$(free_port) _near=$(free_port)
@@ -261,6 +301,7 @@ testEveryConnection() {
     same echo writers
     same echo woken shutdown
     same echo forks split
+    same echo forks turns
     for how in child-exits child-closes parent-closes; do same echo forks "$how"; done
     for how in poll select epoll early again spin; do same echo connect_nonblocking "$how"; done
     clean_wires

@@ -1,4 +1,4 @@
-/* forks PORT split|child-exits|child-closes|parent-closes|both|lend: one connection and two processes. */
+/* forks PORT split|child-exits|child-closes|parent-closes|both|turns|watched: one connection and two processes. */
 #include "probe.h"
 
 #include <sys/wait.h>
@@ -43,6 +43,53 @@ both(int fd)
 	return 0;
 }
 
+/* Who only waits takes nothing away from who reads. */
+static int
+watched(int fd)
+{
+	char buf[16] = "";
+	int turn[2];
+	bool child;
+
+	must("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, turn));
+	child = must("fork", fork()) == 0;
+	for (int i = 0; i < 3; i++) {
+		if (child) {
+			read_all(turn[1], buf, 1, 1);
+			say("child: %#x", wait_poll(fd, POLLIN));
+			read_all(fd, buf, 5, 5);
+			say("child: %s", buf);
+			write_all(turn[1], "x", 1);
+		} else {
+			write_all(fd, "words", 5);
+			say("parent: %#x", wait_poll(fd, POLLIN));
+			write_all(turn[0], "x", 1);
+			read_all(turn[0], buf, 1, 1);
+		}
+	}
+	if (child)
+		exit(0);
+	join();
+	say("shutdown: %s", result(shutdown(fd, SHUT_WR)));
+	return 0;
+}
+
+/* Both write and read, one at a time. */
+static int
+turns(int fd)
+{
+	for (int i = 0; i < 3; i++) {
+		if (must("fork", fork()) == 0) {
+			echo(fd, "from the child");
+			exit(0);
+		}
+		join();
+		echo(fd, "from the parent");
+	}
+	finish(fd);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -55,6 +102,10 @@ main(int argc, char **argv)
 		return split(fd);
 	if (!strcmp(mode, "both"))
 		return both(fd);
+	if (!strcmp(mode, "watched"))
+		return watched(fd);
+	if (!strcmp(mode, "turns"))
+		return turns(fd);
 	if (!strcmp(mode, "parent-closes")) {
 		if (must("fork", fork())) {
 			close(fd);

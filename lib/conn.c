@@ -36,15 +36,22 @@ conn_now(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* This thread is within a connection. Nobody else can ask but a signal handler that has interrupted it. */
+static __thread volatile bool inside __attribute__((tls_model("initial-exec")));
+
 /* The TLS library has cancellation points of its own (random numbers, files), and neither it nor the lock would survive one. */
 static bool
 lock_with(struct conn *c, int (*lock)(pthread_mutex_t *))
 {
 	int cancel;
 
+	if (inside)
+		return false;
+	inside = true;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	if (lock(&c->lock) != 0) {
 		pthread_setcancelstate(cancel, NULL);
+		inside = false;
 		return false;
 	}
 	c->busy = 1;
@@ -52,10 +59,10 @@ lock_with(struct conn *c, int (*lock)(pthread_mutex_t *))
 	return true;
 }
 
-void
+bool
 conn_lock(struct conn *c)
 {
-	lock_with(c, pthread_mutex_lock);
+	return lock_with(c, pthread_mutex_lock);
 }
 
 void
@@ -65,13 +72,21 @@ conn_unlock(struct conn *c)
 
 	c->busy = 0;
 	pthread_mutex_unlock(&c->lock);
+	inside = false;
 	pthread_setcancelstate(cancel, NULL);
 }
 
 void
 conn_unlockp(struct conn **c)
 {
-	conn_unlock(*c);
+	if (*c)
+		conn_unlock(*c);
+}
+
+void
+conn_pause(bool on)
+{
+	inside = !on;
 }
 
 enum { LINE_ROOM = 1400 };
@@ -224,7 +239,7 @@ conn_info(const struct conn *c)
 int
 conn_peer_der(struct conn *c, enum engine_chain which, size_t i, uint8_t **der, size_t *len)
 {
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, -EAGAIN);
 
 	*der = NULL;
 	*len = 0;
@@ -402,8 +417,11 @@ conn_finish(struct conn *c, int fd)
 void
 conn_close(struct conn *c, int fd, bool last)
 {
-	conn_lock(c);
+	bool locked = conn_lock(c);
+
 	c->closed = true;
+	if (!locked)			/* the call that was interrupted finds it */
+		return;
 	if (last)
 		say_goodbye(c, fd);
 	if (last && c->waiters)
@@ -438,7 +456,7 @@ shut(struct conn *c, int fd, int how)
 	bool first = how != SHUT_RD && !c->shut_write;
 	int r = 0, wire = how;
 
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, -EAGAIN);
 	if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKING)
 		r = conn_handshake_locked(c, fd, c->blocking, c->alone ? conn_later(c->rcvtimeo) : INT64_MAX);
 	if (c->error)
@@ -547,7 +565,8 @@ conn_expire(struct conn *c, int fd)
 {
 	if (conn_now() < c->deadline)
 		return;
-	conn_lock(c);
+	if (!conn_lock(c))
+		return;
 	if (c->state <= CONN_HANDSHAKING && conn_now() >= c->deadline)
 		conn_fail(c, fd, ETIMEDOUT, "%s: TLS handshake not finished within handshake_timeout of %ld ms",
 			  c->config->role == CONFIG_CLIENT ? "client" : "server", c->config->handshake_timeout_ms);

@@ -5,6 +5,7 @@
  * connection: a lock is held around the TLS library only, never while waiting.  The descriptor is passed with each call because a
  * connection may have several numbers; the file description's flags are never changed.  A thread can be cancelled (deferred) at the
  * beginning of conn_recv, conn_send and a waiting conn_handshake and while they wait; the connection stays usable for the others.
+ * A signal handler that has interrupted its thread within a connection, this or another, is answered -EAGAIN.
  *
  * Two invariants hold between calls.  In: while plaintext, end of stream or a failure waits in memory, the kernel's socket is
  * readable.  Out: what was reported as written is in the kernel.

@@ -12,7 +12,7 @@ conn_stand_alone(struct conn *c)
 struct conn_failure
 conn_failure(struct conn *c)
 {
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, (struct conn_failure){ .error = EAGAIN });
 
 	return (struct conn_failure){
 		.error = c->error,
@@ -28,7 +28,7 @@ conn_failure(struct conn *c)
 size_t
 conn_pending(struct conn *c)
 {
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, 0);
 
 	return conn_ready_bytes(c);
 }
@@ -36,8 +36,8 @@ conn_pending(struct conn *c)
 bool
 conn_ended(struct conn *c, bool *cut)
 {
-	CONN_LOCKED(c);
-
+	*cut = false;
+	CONN_LOCKED(c, false);
 	*cut = c->cut;
 	return c->eof;
 }
@@ -84,7 +84,7 @@ conn_unwrap(struct conn *c, int fd)
 	int64_t deadline = conn_later(c->rcvtimeo);
 	int r;
 
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, -EAGAIN);
 	if (c->state != CONN_OPEN || c->shut_read || c->shut_write)
 		return c->error ? -c->error : -ENOTCONN;
 	c->unwrapping = true;

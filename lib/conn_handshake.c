@@ -171,7 +171,7 @@ conn_handshake(struct conn *c, int fd, bool wait)
 
 	if (wait)
 		pthread_testcancel();
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, -EAGAIN);
 	r = conn_handshake_locked(c, fd, wait, c->alone ? conn_later(c->rcvtimeo) : INT64_MAX);
 	if (wait && r < 0 && c->error)
 		c->error_taken = true;

@@ -63,6 +63,7 @@ struct conn {
 
 	/* writing */
 	bool sending;			/* a logical send is under way, perhaps waiting */
+	pthread_t sender;		/* ... of this thread's */
 	bool shut_write, notified;
 	bool pressured;			/* the kernel has refused bytes before */
 	size_t batch;			/* most plaintext encrypted at a time; 0 = not asked yet */
@@ -79,13 +80,16 @@ struct conn {
 
 /* conn.c */
 extern const struct conn_host *conn_the_host;
-void conn_lock(struct conn *);
+/* false: this is a signal handler that has interrupted its thread within a connection, this or another; nothing in here may be entered twice. */
+bool conn_lock(struct conn *);
 void conn_unlock(struct conn *);
-/* Scoped lock: released on return, and when the thread is cancelled in a wait. */
+void conn_pause(bool on);		/* the lock is given up and taken again by a condition's wait */
+/* Scoped lock: released on return, and when the thread is cancelled in a wait. Where it cannot be had, the function returns otherwise. */
 void conn_unlockp(struct conn **);
-#define CONN_LOCKED(c) \
-	__attribute__((cleanup(conn_unlockp))) struct conn *locked = (c); \
-	conn_lock(locked)
+#define CONN_LOCKED(c, otherwise) \
+	__attribute__((cleanup(conn_unlockp))) struct conn *locked = conn_lock(c) ? (c) : NULL; \
+	if (!locked) \
+		return otherwise
 int64_t conn_now(void);			/* CLOCK_MONOTONIC, milliseconds */
 /* Fail it for good: alert, SHUT_RDWR, one line in the log. Returns -error. */
 int conn_fail(struct conn *, int fd, int error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

@@ -85,7 +85,7 @@ conn_leave(struct conn *c, int fd, struct conn_parcel *parcel)
 	int r;
 
 	memset(parcel, 0, sizeof *parcel);
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, -EAGAIN);
 	r = conn_handshake_locked(c, fd, true, INT64_MAX);
 	if (r == 0)
 		r = alone(c);

@@ -441,7 +441,8 @@ conn_arrived(struct conn *c, int fd)
 {
 	ssize_t n = 0;
 
-	conn_lock(c);
+	if (!conn_lock(c))
+		return 0;
 	if (c->state <= CONN_HANDSHAKING)
 		conn_handshake_step(c, fd);
 	if (c->state == CONN_OPEN && !c->eof && conn_claim(c, READING) == 0)
@@ -585,7 +586,7 @@ conn_recv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 	if (flags & MSG_OOB)
 		return -EINVAL;
 	pthread_testcancel();
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, -EAGAIN);
 	conn_refresh(c, fd);
 	if (!total)
 		r = await(c, fd, flags);

@@ -59,7 +59,8 @@ conn_tells(struct conn *c, int fd, short events, short revents)
 
 	if (!revents)
 		return 0;
-	conn_lock(c);
+	if (!conn_lock(c))
+		return revents;
 	if (c->state <= CONN_HANDSHAKING) {
 		struct pollfd p = { .fd = fd, .events = events };
 

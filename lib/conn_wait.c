@@ -54,6 +54,7 @@ static void
 resumed(struct pausing *p)
 {
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	conn_pause(false);
 	p->conn->busy = 1;
 	p->conn->cancel = p->cancel;
 }
@@ -65,6 +66,7 @@ conn_wait_sent(struct conn *c, int64_t deadline)
 	struct timespec end = { deadline / 1000, deadline % 1000 * 1000000 };
 
 	c->busy = 0;
+	conn_pause(true);
 	pthread_setcancelstate(p.cancel, NULL);
 	if (deadline == INT64_MAX)
 		return pthread_cond_wait(&p.conn->sent, &p.conn->lock) == 0;

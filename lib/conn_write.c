@@ -393,15 +393,21 @@ written(struct writing *w)
 	pthread_cond_broadcast(&w->conn->sent);
 }
 
-/* One logical send at a time, or two threads' records would mix within one write. */
+/*
+ * One logical send at a time, or two threads' records would mix within one write. A signal handler that has interrupted its thread's own send,
+ * which waits, is not made to wait for that.
+ */
 static bool
 enter(struct conn *c, bool wait, int64_t deadline)
 {
+	if (c->sending && pthread_equal(c->sender, pthread_self()))
+		return false;
 	while (c->sending && !c->closed && wait)
 		wait = conn_wait_sent(c, deadline);
 	if (c->sending || c->closed)
 		return false;
 	c->sending = true;
+	c->sender = pthread_self();
 	return true;
 }
 
@@ -420,7 +426,7 @@ conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
 	pthread_testcancel();
-	CONN_LOCKED(c);
+	CONN_LOCKED(c, -EAGAIN);
 	conn_refresh(c, fd);
 	wait = c->blocking && !(flags & MSG_DONTWAIT);
 	deadline = conn_later(c->sndtimeo);

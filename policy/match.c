@@ -21,13 +21,13 @@ block_has(const struct policy_address *block, unsigned bits, const struct policy
 	return rest == 0 || ((block->bytes[whole] ^ a->bytes[whole]) & (unsigned char)(0xff << (8 - rest))) == 0;
 }
 
-static const struct policy_address loopback4 = { AF_INET, { 127, 0, 0, 1 } };
-static const struct policy_address loopback6 = { AF_INET6, { [15] = 1 } };
+const struct policy_address policy_loopback4 = { AF_INET, { 127, 0, 0, 1 } };
+const struct policy_address policy_loopback6 = { AF_INET6, { [15] = 1 } };
 
-static bool
-is_loopback(const struct policy_address *a)
+bool
+policy_is_loopback(const struct policy_address *a)
 {
-	return block_has(&loopback4, 8, a) || block_has(&loopback6, 128, a);
+	return block_has(&policy_loopback4, 8, a) || block_has(&policy_loopback6, 128, a);
 }
 
 static void
@@ -112,7 +112,7 @@ block_fits(const struct policy_pattern *p, const struct policy_asked *asked)
 {
 	if (block_has(&p->address, p->bits, &asked->address))
 		return true;
-	return asked->here && block_has(&p->address, p->bits, asked->address.family == AF_INET ? &loopback4 : &loopback6);
+	return asked->here && block_has(&p->address, p->bits, asked->address.family == AF_INET ? &policy_loopback4 : &policy_loopback6);
 }
 
 struct policy_finding
@@ -130,7 +130,7 @@ policy_pattern_answer(const struct policy_pattern *p, const struct policy_asked 
 	case POLICY_HOST_BLOCK:
 		return block_fits(p, asked) ? yes : no;
 	case POLICY_HOST_LOCAL:		/* means loopback wherever the name was resolved (RFC 6761), so nothing is in doubt */
-		return is_loopback(&asked->address) || asked->here ? yes : no;
+		return policy_is_loopback(&asked->address) || asked->here ? yes : no;
 	case POLICY_HOST_NAME:
 		break;
 	}
@@ -188,37 +188,43 @@ policy_rule_fits(const struct policy *policy, int rule, const struct policy_prog
 	return false;
 }
 
+bool
+policy_judged(const struct policy_query *query, struct policy_asked *asked, struct policy_verdict *verdict)
+{
+	enum policy_askable askable = policy_asked_set(asked, query);
+
+	/* foreign: not a socket of ours to judge, AF_UNIX, and AF_UNSPEC, which dissolves a connection */
+	*verdict = (struct policy_verdict){ askable == POLICY_ASK_FOREIGN ? POLICY_PLAIN : POLICY_REFUSE, -1, false };
+	return askable != POLICY_ASK_FINE;
+}
+
+struct policy_verdict
+policy_rule_verdict(const struct policy *policy, int rule, const struct policy_asked *asked)
+{
+	struct policy_finding found;
+
+	if (rule == policy->nrules)
+		return (struct policy_verdict){ policy->refuse ? POLICY_REFUSE : POLICY_PLAIN, -1, false };
+	found = policy_rule_answer(&policy->rules[rule], asked);
+	return (struct policy_verdict){
+		found.answer == POLICY_YES ? policy->rules[rule].action : POLICY_CANNOT_KNOW, rule, found.by_name
+	};
+}
+
 struct policy_verdict
 policy_match(const struct policy *policy, const struct policy_query *query)
 {
-	struct policy_verdict verdict = { policy->refuse ? POLICY_REFUSE : POLICY_PLAIN, -1, false };
-	struct policy_finding found;
+	struct policy_verdict verdict;
 	struct policy_asked asked;
+	int rule;
 
-	switch (policy_asked_set(&asked, query)) {
-	case POLICY_ASK_FOREIGN:	/* not a socket of ours to judge: AF_UNIX, and AF_UNSPEC, which dissolves a connection */
-		verdict.answer = POLICY_PLAIN;
+	if (policy_judged(query, &asked, &verdict))
 		return verdict;
-	case POLICY_ASK_BROKEN:
-		verdict.answer = POLICY_REFUSE;
-		return verdict;
-	case POLICY_ASK_FINE:
-		break;
-	}
-	for (verdict.rule = 0; verdict.rule < policy->nrules; verdict.rule++) {
-		const struct policy_rule *rule = &policy->rules[verdict.rule];
-
-		if (rule->role != query->role || !policy_rule_fits(policy, verdict.rule, query->program))
-			continue;
-		found = policy_rule_answer(rule, &asked);
-		if (found.answer == POLICY_NO)
-			continue;
-		verdict.answer = found.answer == POLICY_YES ? rule->action : POLICY_CANNOT_KNOW;
-		verdict.by_name = found.by_name;
-		return verdict;
-	}
-	verdict.rule = -1;
-	return verdict;
+	for (rule = 0; rule < policy->nrules; rule++)
+		if (policy->rules[rule].role == query->role && policy_rule_fits(policy, rule, query->program) &&
+		    policy_rule_answer(&policy->rules[rule], &asked).answer != POLICY_NO)
+			break;
+	return policy_rule_verdict(policy, rule, &asked);
 }
 
 /* A rule that lets sockets pass can still refuse one, if it names a host that it cannot know. */

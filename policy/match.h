@@ -34,6 +34,14 @@ enum policy_askable policy_asked_set(struct policy_asked *, const struct policy_
 struct policy_finding policy_pattern_answer(const struct policy_pattern *, const struct policy_asked *);
 struct policy_finding policy_rule_answer(const struct policy_rule *, const struct policy_asked *);
 
+extern const struct policy_address policy_loopback4, policy_loopback6;
+bool policy_is_loopback(const struct policy_address *);
+
+/* true = *verdict is the answer, whatever the rules are; else *asked is set. */
+bool policy_judged(const struct policy_query *, struct policy_asked *, struct policy_verdict *);
+/* Of the rule that decides; rule = how many there are: none does. */
+struct policy_verdict policy_rule_verdict(const struct policy *, int rule, const struct policy_asked *);
+
 #pragma GCC visibility pop
 
 #endif

@@ -77,6 +77,16 @@ void policy_free(struct policy *);	/* NULL is allowed */
 /* First rule in file order that does not say no decides. Allocation-free, lock-free, async-signal-safe. */
 struct policy_verdict policy_match(const struct policy *, const struct policy_query *);
 
+/*
+ * policy_match for one program, in a time that grows with what the rules have in common, not with their number.  0 and *out (the caller's,
+ * policy_index_free; NULL is allowed there), or -1: no memory.  The index looks into the policy, which must outlive it, and is as
+ * immutable; the program is needed only here, and a query's own is not looked at.
+ */
+struct policy_index;
+int policy_index_new(const struct policy *, const struct policy_program *, struct policy_index **out);
+void policy_index_free(struct policy_index *);
+struct policy_verdict policy_index_match(const struct policy_index *, const struct policy_query *);	/* as policy_match */
+
 /* Why rule number `rule` does or does not match: a sentence into buf (for `explain`). Returns policy_answer or -1 for "no". */
 int policy_explain(const struct policy *, int rule, const struct policy_query *, char *buf, size_t size);
 

@@ -29,6 +29,7 @@ struct rule_state {
 /* Replaced as a whole when the file changes, never freed: another thread may be matching. */
 struct book {
 	struct policy *policy;		/* NULL: could not be had, everything is refused */
+	struct policy_index *index;	/* of its rules for this program */
 	struct rule_state *rules;
 	struct stat stat;
 };
@@ -79,7 +80,9 @@ read_book(void)
 		return b;
 	}
 	b->rules = calloc((size_t)policy_rules(b->policy) + 1, sizeof *b->rules);
-	if (!b->rules) {
+	if (!b->rules || policy_index_new(b->policy, &program, &b->index) < 0) {
+		log_line(LOG_LEVEL_ERROR, "%s: out of memory", path);
+		free(b->rules);
 		policy_free(b->policy);
 		b->policy = NULL;
 	}
@@ -168,10 +171,10 @@ book_policy(const struct book *b)
 	return b ? b->policy : NULL;
 }
 
-const struct policy_program *
-book_program(void)
+struct policy_verdict
+book_match(const struct book *b, const struct policy_query *query)
 {
-	return &program;
+	return policy_index_match(b->index, query);
 }
 
 bool
@@ -321,10 +324,11 @@ book_config(struct book *b, int rule, int *error, char *why, size_t size)
 	if (outdated(b, rule, &renewal.files))
 		stack_run(renew, &renewal);
 	c = b->rules[rule].config;
-	*error = c || b->rules[rule].broken ? EACCES : ELIBACC;
-	snprintf(why, size, "%s", b->rules[rule].broken ? b->rules[rule].broken : "libwrapsock.so cannot be used");
+	*error = b->rules[rule].broken ? EACCES : ELIBACC;
 	if (c)
 		core->config_ref(c);
+	else
+		snprintf(why, size, "%s", b->rules[rule].broken ? b->rules[rule].broken : "libwrapsock.so cannot be used");
 	pthread_mutex_unlock(&lock);
 	return c;
 }

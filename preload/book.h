@@ -11,7 +11,7 @@ struct book;
 
 struct book *book_now(void);			/* looks at the file at most once a second; NULL = no policy was found */
 const struct policy *book_policy(const struct book *);	/* NULL = there is none that can be used */
-const struct policy_program *book_program(void);	/* this process */
+struct policy_verdict book_match(const struct book *, const struct policy_query *);	/* for this program; of a book with a policy */
 
 /*
  * The rule's config, counted; made at its first use, and again when a file it names has changed.  NULL: the rule is void, *error = EACCES, or the

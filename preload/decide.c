@@ -38,32 +38,36 @@ print_addr(const struct sockaddr *addr, char *buf, size_t size)
 }
 
 static int
-refuse(const char *who, int error, const char *why)
+refuse(const struct sockaddr *who, int error, const char *why)
 {
-	log_line(LOG_LEVEL_WARN, "%s: refused with %s: %s", who, error == EACCES ? "EACCES" : "ELIBACC", why);
+	char text[80];
+
+	print_addr(who, text, sizeof text);
+	log_line(LOG_LEVEL_WARN, "%s: refused with %s: %s", text, error == EACCES ? "EACCES" : error == ENOMEM ? "ENOMEM" : "ELIBACC", why);
 	return -error;
 }
 
 struct question {
-	char who[80];
+	const struct sockaddr *who;
 	char name[256];
 	int named;		/* names_find's answer */
 };
 
 /* 0 plain, 1 wrap, -errno. */
 static int
-ask(const struct policy *p, enum config_role role, const struct sockaddr *addr, socklen_t len, struct question *q, struct policy_verdict *v)
+ask(const struct book *b, enum config_role role, const struct sockaddr *addr, socklen_t len, struct question *q, struct policy_verdict *v)
 {
 	struct policy_query query = { .role = role == CONFIG_CLIENT ? POLICY_CLIENT : POLICY_SERVER,
-				      .addr = addr, .addrlen = len, .program = book_program() };
+				      .addr = addr, .addrlen = len };
+	const struct policy *p = book_policy(b);
 	char why[600];
 
-	print_addr(addr, q->who, sizeof q->who);
+	q->who = addr;
 	if (!p)
 		return refuse(q->who, EACCES, "there is no usable policy");
 	q->named = role == CONFIG_CLIENT ? names_find(addr, len, q->name, sizeof q->name) : 0;
 	query.name = q->named == 1 ? q->name : NULL;
-	*v = policy_match(p, &query);
+	*v = book_match(b, &query);
 	switch (v->answer) {
 	case POLICY_PLAIN:
 		return 0;
@@ -91,7 +95,7 @@ decide_ask(enum config_role role, const struct sockaddr *addr, socklen_t len, in
 	struct question q;
 	int r;
 
-	r = ask(book_policy(book_now()), role, addr, len, &q, &v);
+	r = ask(book_now(), role, addr, len, &q, &v);
 	*rule = v.rule;
 	return r;
 }
@@ -128,7 +132,7 @@ decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const 
 	int r, error;
 	UNCANCELLED;
 
-	r = ask(book_policy(b), role, addr, len, &q, &v);
+	r = ask(b, role, addr, len, &q, &v);
 	if (r <= 0)
 		return r;
 	config = book_config(b, v.rule, &error, why, sizeof why);
@@ -147,7 +151,6 @@ decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const 
 		pthread_once(&first, at_exit);
 		return 1;
 	}
-	log_line(LOG_LEVEL_WARN, "%s: refused with ENOMEM: the connection could not be made", q.who);
-	return -ENOMEM;
+	return refuse(q.who, ENOMEM, "the connection could not be made");
 }
 

@@ -57,6 +57,16 @@ sock_tcp(int fd)
 	return tcp;
 }
 
+/* The table knows a socket since it was made: what was closed behind our back, and made anew there, is UDP or no INET socket. */
+static bool
+still_tcp(int fd)
+{
+	int saved = errno, protocol = option(fd, SOL_SOCKET, SO_PROTOCOL);
+
+	errno = saved;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+}
+
 bool
 sock_nonblocking(int fd)
 {
@@ -330,7 +340,7 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 		REFUSE_FOREIGN(s);
 		return (int)answer(addr && addr->sa_family == AF_UNSPEC ? -EOPNOTSUPP : connect_again(s, fd, addr, len));
 	}
-	if (!decide_clients() || !inet(addr, len) || !sock_tcp(fd))
+	if (!decide_clients() || !inet(addr, len) || !(s ? still_tcp(fd) : sock_tcp(fd)))
 		return real.connect(fd, addr, len);
 	r = decide(CONFIG_CLIENT, addr, len, addr, false, &conn, &route);
 	if (r < 0)

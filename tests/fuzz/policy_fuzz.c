@@ -1,6 +1,6 @@
 /*
  * policy_fuzz.c - any bytes as a policy: parsing neither crashes nor hangs; what parses prints as text that parses and
- * prints the same; and matching, explaining and printing into too little room stay inside their bounds.
+ * prints the same; the index matches as the rules do; and matching, explaining and printing into too little room stay inside their bounds.
  */
 #include <netinet/in.h>
 #include <arpa/inet.h>
@@ -38,12 +38,14 @@ print_short(const struct policy *policy, const char *whole, size_t len)
 }
 
 static void
-ask(const struct policy *policy, const struct policy_query *query)
+ask(const struct policy *policy, const struct policy_index *index, const struct policy_query *query)
 {
-	struct policy_verdict verdict = policy_match(policy, query);
+	struct policy_verdict verdict = policy_match(policy, query), found = policy_index_match(index, query);
 	char text[64];
 	int rule, answer;
 
+	if (found.answer != verdict.answer || found.rule != verdict.rule || found.by_name != verdict.by_name)
+		abort();
 	for (rule = 0; rule < policy_rules(policy); rule++) {
 		answer = policy_explain(policy, rule, query, text, sizeof text);
 		if (verdict.rule >= 0 &&
@@ -63,16 +65,21 @@ ask_all(const struct policy *policy)
 	static const uint16_t ports[] = { 1, 443, 6379, 65535 };
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
 	struct policy_query query = { .addr = (const struct sockaddr *)&six, .addrlen = sizeof six };
+	struct policy_index *indexes[2];
 	size_t i;
 
+	if (policy_index_new(policy, NULL, &indexes[0]) != 0 || policy_index_new(policy, &program, &indexes[1]) != 0)
+		abort();
 	for (i = 0; i < 200; i++) {
 		query.role = i & 1 ? POLICY_SERVER : POLICY_CLIENT;
 		query.program = i & 2 ? &program : NULL;
 		query.name = names[i % 5];
 		inet_pton(AF_INET6, hosts[i / 5 % 5], &six.sin6_addr);
 		six.sin6_port = htons(ports[i / 25 % 4]);
-		ask(policy, &query);
+		ask(policy, indexes[i >> 1 & 1], &query);
 	}
+	policy_index_free(indexes[0]);
+	policy_index_free(indexes[1]);
 }
 
 int

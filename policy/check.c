@@ -318,8 +318,10 @@ settle(struct checker *c, bool wraps)
 {
 	static const struct policy_section nothing;
 	const struct policy_section *defaults = wraps ? &c->policy->defaults : &nothing;
-	size_t most = POLICY_KEYS + count(defaults) + count(&c->rule->section), id;
+	size_t most = count(defaults) + count(&c->rule->section), id;
 
+	for (id = POLICY_KEY_SSL_VERSION; id < POLICY_KEY_OPENSSL; id++)
+		most += c->at[id].value != NULL;
 	if ((c->rule->settings = policy_arena_take(c->policy, most, sizeof *c->rule->settings)) == NULL)
 		return policy_error_memory(c->err);
 	for (id = POLICY_KEY_SSL_VERSION; id < POLICY_KEY_OPENSSL; id++)
@@ -339,7 +341,40 @@ find(const struct policy_section *section, enum policy_key_id id)
 	return e;
 }
 
-/* Paths become absolute and lists get blanks: what policy_print writes has to fit the lines that policy_parse reads. */
+/* More than quotes and escapes make of a text. */
+static size_t
+quoted_most(const char *text)
+{
+	return 2 * strlen(text) + sizeof "\"\", ";
+}
+
+static bool
+long_programs(const struct policy_rule *rule)
+{
+	size_t most = sizeof "program = ", i;
+
+	for (i = 0; i < rule->nprograms; i++)
+		most += quoted_most(rule->programs[i]);
+	return most > POLICY_LINE_MAX && policy_print_program(rule, NULL, 0) > POLICY_LINE_MAX + 1;
+}
+
+static bool
+long_match(const struct policy_rule *rule)
+{
+	return rule->npatterns > POLICY_LINE_MAX / (POLICY_HOST_MAX + 80) && policy_print_match(rule, NULL, 0) > POLICY_LINE_MAX + 1;
+}
+
+static bool
+long_setting(const struct policy_setting *s)
+{
+	return strlen(s->key) + sizeof " = " + quoted_most(s->value) > POLICY_LINE_MAX &&
+	    policy_print_setting(s, NULL, 0) > POLICY_LINE_MAX + 1;
+}
+
+/*
+ * Paths become absolute and lists get blanks: what policy_print writes has to fit the lines that policy_parse reads. Only what might not is
+ * printed to see; large policies are read at the start of every program.
+ */
 static int
 check_lines(struct checker *c)
 {
@@ -348,12 +383,12 @@ check_lines(struct checker *c)
 	static const char text[] = "value too long, expected at most 4096 bytes in canonical form";
 	const struct policy_setting *s;
 
-	if (policy_print_match(c->rule, NULL, 0) > POLICY_LINE_MAX + 1)
+	if (long_match(c->rule))
 		return policy_error_set(c->err, match->line, match->column, "%s", text);
-	if (program != NULL && policy_print_program(c->rule, NULL, 0) > POLICY_LINE_MAX + 1)
+	if (program != NULL && long_programs(c->rule))
 		return policy_error_set(c->err, program->line, program->column, "%s", text);
 	for (s = c->rule->settings; s < c->rule->settings + c->rule->nsettings; s++)
-		if (policy_print_setting(s, NULL, 0) > POLICY_LINE_MAX + 1)
+		if (s->line != 0 && long_setting(s))
 			return policy_error_set(c->err, s->line, s->column, "%s", text);
 	return 0;
 }

@@ -50,12 +50,6 @@ mix(uint64_t hash, uint64_t word)
 	return hash ^ hash >> 29;
 }
 
-static uint64_t
-letter(uint64_t hash, char c)
-{
-	return (hash ^ (unsigned char)c) * 0x100000001b3u;
-}
-
 /* From the end, so that a name's tails cost nothing more than the name. */
 static uint64_t
 hash_name(const char *name, size_t len)
@@ -63,7 +57,7 @@ hash_name(const char *name, size_t len)
 	uint64_t hash = 0;
 
 	while (len > 0)
-		hash = letter(hash, name[--len]);
+		hash = policy_hash(hash, name[--len]);
 	return hash;
 }
 
@@ -246,7 +240,7 @@ look_by_name(struct search *s)
 
 	look(s, TAIL, 0);
 	for (i = s->asked->namelen; i > 0; i--) {
-		hash = letter(hash, s->asked->name[i - 1]);
+		hash = policy_hash(hash, s->asked->name[i - 1]);
 		if (s->asked->name[i - 1] == '.')
 			look(s, TAIL, hash);
 	}

@@ -187,7 +187,7 @@ policy_key_find(const char *name, size_t len)
 	const struct policy_key *key;
 
 	for (key = policy_keys; key < policy_keys + POLICY_KEY_OPENSSL; key++)
-		if (strlen(key->name) == len && memcmp(key->name, name, len) == 0)
+		if (key->name[0] == name[0] && strlen(key->name) == len && memcmp(key->name, name, len) == 0)
 			return key;
 	if (len >= strlen(key->name) && memcmp(key->name, name, strlen(key->name)) == 0)
 		return key;

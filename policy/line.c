@@ -63,10 +63,13 @@ policy_line_check(const struct policy_reader *r)
 		return policy_error_set(r->err, r->line, policy_line_column(r, r->start + POLICY_LINE_MAX),
 		    "line too long, expected at most %d bytes", POLICY_LINE_MAX);
 	for (at = r->start; at < r->end; at += n) {
+		n = 1;
+		if (*at >= 0x20 && *at < 0x7f)
+			continue;
 		n = utf8_length((const unsigned char *)at, (size_t)(r->end - at));
 		if (n == 0)
 			return fail_byte(r, at, "invalid byte", *at);
-		if (((unsigned char)*at < 0x20 && *at != '\t') || *at == 0x7f)
+		if (n == 1 && *at != '\t')
 			return fail_byte(r, at, "control character", *at);
 		if (n == 2 && (unsigned char)at[0] == 0xc2 && (unsigned char)at[1] < 0xa0)
 			return fail_byte(r, at, "control character", at[1]);

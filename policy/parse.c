@@ -48,14 +48,25 @@ open_defaults(struct policy_reader *r, const char *at)
 	return 0;
 }
 
+static int *
+namesakes(struct policy_reader *r, enum policy_role role, const char *name, size_t len)
+{
+	uint64_t hash = (uint64_t)role;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		hash = policy_hash(hash, name[i]);
+	return &r->named[(hash ^ hash >> 32) % (sizeof r->named / sizeof r->named[0])];
+}
+
 static int
 check_unique(struct policy_reader *r, enum policy_role role, const char *name, size_t len)
 {
 	const struct policy_rule *rule;
 	int i;
 
-	for (i = 0; i < r->policy->nrules; i++) {
-		rule = &r->policy->rules[i];
+	for (i = *namesakes(r, role, name, len); i != 0; i = rule->namesake) {
+		rule = &r->policy->rules[i - 1];
 		if (rule->role == role && strlen(rule->name) == len && memcmp(rule->name, name, len) == 0)
 			return policy_error_set(r->err, r->line, policy_line_column(r, name),
 			    "second [%s %s], the first one is in line %u, expected another name",
@@ -80,6 +91,7 @@ open_rule(struct policy_reader *r, enum policy_role role, const char *name, cons
 {
 	struct policy_rule *rule;
 	size_t len = (size_t)(end - name);
+	int *named;
 
 	if (len == 0 || len > POLICY_NAME_MAX)
 		return fail_at(r, name, len == 0 ?
@@ -95,7 +107,9 @@ open_rule(struct policy_reader *r, enum policy_role role, const char *name, cons
 	rule->role = role;
 	rule->action = POLICY_WRAP;
 	rule->section.line = r->line;
-	r->policy->nrules++;
+	named = namesakes(r, role, name, len);
+	rule->namesake = *named;
+	*named = ++r->policy->nrules;
 	r->section = &rule->section;
 	r->rule = rule;
 	return 0;

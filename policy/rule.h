@@ -97,6 +97,7 @@ struct policy_rule {
 	const char **programs;
 	struct policy_setting *settings;
 	size_t npatterns, nprograms, nsettings;
+	int namesake;			/* while parsing: the rule before with this hash of role and name, as number + 1; 0 = none */
 };
 
 struct policy_block;
@@ -125,6 +126,7 @@ struct policy_reader {
 	unsigned line;
 	struct policy_section *section;	/* NULL before the first one */
 	struct policy_rule *rule;	/* NULL in [defaults] */
+	int named[256];			/* by a hash of role and name: the last rule's number + 1 */
 };
 
 /* arena.c: zeroed memory that lives as long as the policy; NULL = none left */
@@ -164,6 +166,13 @@ int policy_host_check(struct policy_reader *, const struct policy_item *, char *
 /* identity.c: the machine form of an element, NULL and an error if it is not one */
 const char *policy_pin_read(struct policy_reader *, const struct policy_key *, const struct policy_item *);
 const char *policy_identity_read(struct policy_reader *, const struct policy_key *, const struct policy_item *);
+
+/* FNV-1a, in whichever order the caller has the bytes. */
+static inline uint64_t
+policy_hash(uint64_t hash, char c)
+{
+	return (hash ^ (unsigned char)c) * 0x100000001b3u;
+}
 
 /* glob.c: * ? [a-z], no character is special beside these */
 bool policy_glob(const char *pattern, const char *text, size_t len);

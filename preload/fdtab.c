@@ -32,34 +32,22 @@ static struct sock *live, *spare;
 static int owner_pid;
 static _Atomic unsigned top;	/* highest number ever bound: walks end there */
 
-/* Reserved for what fs.nr_open allows, whatever the limit says today: limits rise later. */
-static unsigned
-most_descriptors(void)
-{
-	char buf[32] = "";
-	long fd = raw_syscall(SYS_openat, AT_FDCWD, (long)"/proc/sys/fs/nr_open", O_RDONLY | O_CLOEXEC, 0, 0, 0), n;
-
-	if (fd < 0)
-		return TABLE_MOST;
-	n = raw_syscall(SYS_read, fd, (long)buf, sizeof buf - 1, 0, 0, 0);
-	raw_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
-	if (n <= 0)
-		return TABLE_MOST;
-	n = strtol(buf, NULL, 10);
-	return n > 0 && n < (long)TABLE_MOST ? (unsigned)n : TABLE_MOST;
-}
-
+/*
+ * Reserved for as many as fs.nr_open usually allows, whatever the limit says today: limits rise later, and looking would cost every program's
+ * start.  Of a huge page it would touch a corner.
+ */
 void
 fdtab_start(void)
 {
-	unsigned n = most_descriptors();
-	void *p = mmap(NULL, n * sizeof *fdtab_slots, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t size = TABLE_MOST * sizeof *fdtab_slots;
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	owner_pid = getpid();
 	if (p == MAP_FAILED)
 		return;			/* size stays 0: nothing can be bound, so everything that policy wraps is refused */
+	madvise(p, size, MADV_NOHUGEPAGE);
 	fdtab_slots = p;
-	fdtab_size = n;
+	fdtab_size = TABLE_MOST;
 }
 
 static struct sock *

@@ -46,17 +46,6 @@ option(int fd, int level, int name)
 	return real.getsockopt(fd, level, name, &value, &len) < 0 ? -1 : value;
 }
 
-bool
-sock_tcp(int fd)
-{
-	int saved = errno, domain = option(fd, SOL_SOCKET, SO_DOMAIN), protocol = option(fd, SOL_SOCKET, SO_PROTOCOL);
-	bool tcp = (domain == AF_INET || domain == AF_INET6) && option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM &&
-		   (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
-
-	errno = saved;
-	return tcp;
-}
-
 /* The table knows a socket since it was made: what was closed behind our back, and made anew there, is UDP or no INET socket. */
 static bool
 still_tcp(int fd)
@@ -65,6 +54,16 @@ still_tcp(int fd)
 
 	errno = saved;
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+}
+
+bool
+sock_tcp(int fd)
+{
+	int saved = errno, domain = option(fd, SOL_SOCKET, SO_DOMAIN);
+	bool stream = (domain == AF_INET || domain == AF_INET6) && option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+
+	errno = saved;
+	return stream && still_tcp(fd);
 }
 
 bool
@@ -564,6 +563,8 @@ getsockname(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
 	return relayed(fd) ? relayed_name(fd, false, addr, len) : real.getsockname(fd, addr, len);
 }
 
+enum { START = 64, FEW = 256 };		/* the kernel's table has room for so many descriptors at first; and what poll is asked about */
+
 struct twin {
 	uint64_t cookie;
 	int fd;
@@ -640,6 +641,41 @@ inherited(int fd)
 		inherit(fd, (struct sockaddr *)&local, llen, (struct sockaddr *)&peer, plen);
 }
 
+/*
+ * Does the kernel's table of descriptors end here, or before?  select ignores numbers beyond it (select(2), BUGS); those in it must be open.
+ * A kernel that does not ignore them says no.
+ */
+static bool
+table_ends(int size)
+{
+	struct timeval now = { 0, 0 };
+	fd_set beyond;
+
+	FD_ZERO(&beyond);
+	FD_SET(size, &beyond);
+	return real.select(size + 1, NULL, NULL, &beyond, &now) == 0 && real.fcntl(size, F_GETFD) < 0;
+}
+
+/* /proc takes 50 us to make the folder: the usual program has few descriptors and can do without. */
+static bool
+inherited_few(void)
+{
+	struct pollfd open[FEW];
+	int n = START;
+
+	while (!table_ends(n))
+		if ((n *= 2) > FEW)
+			return false;
+	for (int fd = 0; fd < n; fd++)
+		open[fd] = (struct pollfd){ .fd = fd };
+	if (real.poll(open, (nfds_t)n, 0) < 0)
+		return false;
+	for (int fd = 0; fd < n; fd++)
+		if (!(open[fd].revents & POLLNVAL))
+			inherited(fd);
+	return true;
+}
+
 /* glibc's readdir would allocate; a program's start is no place for that. */
 struct entry {
 	uint64_t inode, offset;
@@ -648,18 +684,14 @@ struct entry {
 	char name[];
 };
 
-void
-sock_inherited(void)
+static bool
+inherited_any(void)
 {
 	_Alignas(struct entry) char buf[2048];
 	long dir = raw_syscall(SYS_openat, AT_FDCWD, (long)"/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0), n;
 
-	if (dir < 0) {			/* no /proc: those that a program is started with */
-		for (int fd = 0; fd < 16; fd++)
-			inherited(fd);
-		free_standard();
-		return;
-	}
+	if (dir < 0)
+		return false;
 	while ((n = raw_syscall(SYS_getdents64, dir, (long)buf, sizeof buf, 0, 0, 0)) > 0)
 		for (long at = 0; at < n;) {
 			const struct entry *e = (const void *)(buf + at);
@@ -670,5 +702,14 @@ sock_inherited(void)
 			at += e->size;
 		}
 	raw_syscall(SYS_close, dir, 0, 0, 0, 0, 0);
+	return true;
+}
+
+void
+sock_inherited(void)
+{
+	if (!inherited_few() && !inherited_any())
+		for (int fd = 0; fd < START; fd++)	/* no /proc: those that a program is started with */
+			inherited(fd);
 	free_standard();
 }

@@ -47,7 +47,13 @@ follow_start(void)
 
 	keep(log_level, sizeof log_level, secure_getenv("WRAPSOCK_LOG"));
 	keep(log_file, sizeof log_file, secure_getenv("WRAPSOCK_LOG_FILE"));
-	if (!dladdr(variable_names, &info) || !realpath(info.dli_fname, object) || strpbrk(object, ": "))
+	if (!dladdr(variable_names, &info) || strlen(info.dli_fname) >= sizeof object)
+		return;
+	if (*info.dli_fname == '/')
+		strcpy(object, info.dli_fname);
+	else if (!realpath(info.dli_fname, object))
+		*object = '\0';
+	if (strpbrk(object, ": "))
 		*object = '\0';		/* ld.so could not be told such a path */
 }
 

@@ -16,9 +16,11 @@
 
 enum key_type {
 	KEY_STRING,
+	KEY_FILE,	/* a string, too */
 	KEY_BOOL,
 	KEY_REQS,
 	KEY_CRL,
+	KEY_SESSIONS,
 	KEY_VERSION,
 	KEY_PROTOCOL,	/* ssl_version: sets both bounds */
 	KEY_MILLISECONDS,
@@ -34,31 +36,33 @@ static const struct key {
 } keys[] = {
 	{"allow", KEY_STRING, AT(allow)},
 	{"alpn_protocols", KEY_STRING, AT(alpn_protocols)},
-	{"ca_certs", KEY_STRING, AT(ca_certs)},
-	{"capath", KEY_STRING, AT(capath)},
+	{"ca_certs", KEY_FILE, AT(ca_certs)},
+	{"capath", KEY_FILE, AT(capath)},
 	{"cert_reqs", KEY_REQS, AT(cert_reqs)},
-	{"certfile", KEY_STRING, AT(certfile)},
+	{"certfile", KEY_FILE, AT(certfile)},
 	{"check_hostname", KEY_BOOL, AT(check_hostname)},
 	{"ciphers", KEY_STRING, AT(ciphers)},
 	{"ciphersuites", KEY_STRING, AT(ciphersuites)},
 	{"crl_check", KEY_CRL, AT(crl_check)},
-	{"crlfile", KEY_STRING, AT(crlfile)},
+	{"crlfile", KEY_FILE, AT(crlfile)},
 	{"do_handshake_on_connect", KEY_BOOL, AT(do_handshake_on_connect)},
 	{"follow_exec", KEY_IGNORED, 0},
 	{"groups", KEY_STRING, AT(groups)},
 	{"handshake_timeout", KEY_MILLISECONDS, AT(handshake_timeout_ms)},
 	{"insecure", KEY_BOOL, AT(insecure)},
-	{"keyfile", KEY_STRING, AT(keyfile)},
+	{"keyfile", KEY_FILE, AT(keyfile)},
 	{"maximum_version", KEY_VERSION, AT(maximum_version)},
 	{"minimum_version", KEY_VERSION, AT(minimum_version)},
 	{"options", KEY_STRING, AT(options)},
-	{"password_file", KEY_STRING, AT(password_file)},
+	{"password_file", KEY_FILE, AT(password_file)},
 	{"pin", KEY_STRING, AT(pin)},
 	{"route", KEY_IGNORED, 0},
 	{"server_hostname", KEY_STRING, AT(server_hostname)},
+	{"session_cache", KEY_SESSIONS, AT(session_cache)},
 	{"ssl_version", KEY_PROTOCOL, 0},
 	{"strict_keys", KEY_BOOL, AT(strict_keys)},
 	{"suppress_ragged_eofs", KEY_BOOL, AT(suppress_ragged_eofs)},
+	{"ticket_keys", KEY_FILE, AT(ticket_keys)},
 };
 
 /* Commands of SSL_CONF_cmd that say what a key of ours says. */
@@ -84,6 +88,12 @@ static const struct {
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static const char openssl_prefix[] = "openssl.";
+
+static bool
+is_string(const struct key *k)
+{
+	return k->type == KEY_STRING || k->type == KEY_FILE;
+}
 
 static int say(char *err, size_t errsize, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
@@ -112,37 +122,22 @@ parse_bool(const char *value, bool *out)
 	return 0;
 }
 
-static const char *const reqs[] = {"none", "optional", "required"}, *const crl_checks[] = {"none", "leaf", "chain"};
+static const char *const reqs[] = {"none", "optional", "required"}, *const crl_checks[] = {"none", "leaf", "chain"},
+	*const sessions[] = {"none", "memory", "file"};
 
-/* The number of a word of three, -1 = none of them. */
+/* out: an enum whose values are the places of three words. */
 static int
-parse_word(const char *value, const char *const words[static 3])
+parse_word(const char *value, const char *const words[static 3], void *out)
 {
-	for (int i = 0; i < 3; i++)
-		if (strcasecmp(value, words[i]) == 0)
-			return i;
+	for (unsigned i = 0; i < 3; i++)
+		if (strcasecmp(value, words[i]) == 0) {
+			memcpy(out, &i, sizeof(i));
+			return 0;
+		}
 	return -1;
 }
-
-static int
-parse_reqs(const char *value, enum config_cert_reqs *out)
-{
-	int i = parse_word(value, reqs);
-
-	if (i >= 0)
-		*out = (enum config_cert_reqs)i;
-	return i < 0 ? -1 : 0;
-}
-
-static int
-parse_crl_check(const char *value, enum config_crl_check *out)
-{
-	int i = parse_word(value, crl_checks);
-
-	if (i >= 0)
-		*out = (enum config_crl_check)i;
-	return i < 0 ? -1 : 0;
-}
+_Static_assert(sizeof(enum config_cert_reqs) == sizeof(unsigned) && sizeof(enum config_crl_check) == sizeof(unsigned)
+	       && sizeof(enum config_sessions) == sizeof(unsigned), "enums are unsigned numbers");
 
 static const struct {
 	const char *name;
@@ -218,6 +213,7 @@ expected(const struct key *k, const char *value, char *err, size_t errsize)
 		[KEY_BOOL] = "yes or no",
 		[KEY_REQS] = "none, optional or required",
 		[KEY_CRL] = "none, leaf or chain",
+		[KEY_SESSIONS] = "none, memory or file",
 		[KEY_VERSION] = "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3",
 		[KEY_PROTOCOL] = "PROTOCOL_TLS, PROTOCOL_TLSv1, PROTOCOL_TLSv1_1 or PROTOCOL_TLSv1_2",
 		[KEY_MILLISECONDS] = "a number of milliseconds",
@@ -235,9 +231,11 @@ set_value(struct config *c, const struct key *k, const char *value)
 	case KEY_BOOL:
 		return parse_bool(value, at);
 	case KEY_REQS:
-		return parse_reqs(value, at);
+		return parse_word(value, reqs, at);
 	case KEY_CRL:
-		return parse_crl_check(value, at);
+		return parse_word(value, crl_checks, at);
+	case KEY_SESSIONS:
+		return parse_word(value, sessions, at);
 	case KEY_VERSION:
 		return parse_version(value, at);
 	case KEY_PROTOCOL:
@@ -245,6 +243,7 @@ set_value(struct config *c, const struct key *k, const char *value)
 	case KEY_MILLISECONDS:
 		return parse_milliseconds(value, at);
 	case KEY_STRING:
+	case KEY_FILE:
 	case KEY_IGNORED:
 		break;
 	}
@@ -293,6 +292,7 @@ config_new(enum config_role role)
 	c->do_handshake_on_connect = client;
 	c->minimum_version = 0x0303;
 	c->handshake_timeout_ms = 30000;
+	c->session_cache = CONFIG_SESSIONS_MEMORY;
 	c->security_level = c->tickets = -1;
 	c->verify_flags = engine_verify_defaults();
 	atomic_init(&c->refs, 1);
@@ -314,7 +314,7 @@ config_set(struct config *c, const char *key, const char *value, char *err, size
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		if (strcmp(key, keys[i].name) != 0)
 			continue;
-		if (keys[i].type == KEY_STRING)
+		if (is_string(&keys[i]))
 			return set_string((char **)(void *)((char *)c + keys[i].offset), value, err, errsize);
 		return set_value(c, &keys[i], value) == 0 ? 0 : expected(&keys[i], value, err, errsize);
 	}
@@ -401,6 +401,78 @@ config_seal(struct config *c, char *err, size_t errsize, char *warn, size_t warn
 	return c->engine ? 0 : -1;
 }
 
+/* ---- telling configs apart ---- */
+
+static long
+number_of(const struct config *c, const struct key *k)
+{
+	const void *at = (const char *)c + k->offset;
+	unsigned word;
+
+	switch (k->type) {
+	case KEY_BOOL:
+		return *(const bool *)at;
+	case KEY_REQS:
+	case KEY_CRL:
+	case KEY_SESSIONS:
+		memcpy(&word, at, sizeof(word));
+		return (long)word;
+	case KEY_VERSION:
+		return *(const int *)at;
+	case KEY_MILLISECONDS:
+		return *(const long *)at;
+	case KEY_STRING:
+	case KEY_FILE:
+	case KEY_PROTOCOL:	/* said by both bounds */
+	case KEY_IGNORED:
+		break;
+	}
+	return 0;
+}
+
+static void
+describe_key(const struct config *c, const struct key *k, config_tell tell, void *arg)
+{
+	const char *const *string = (const void *)((const char *)c + k->offset);
+	char text[80];
+
+	if (k->type == KEY_FILE || k->type == KEY_PROTOCOL || k->type == KEY_IGNORED)
+		return;
+	if (k->type == KEY_STRING) {
+		tell(arg, k->name, *string ? *string : "");
+		return;
+	}
+	snprintf(text, sizeof(text), "%ld", number_of(c, k));
+	tell(arg, k->name, text);
+}
+
+void
+config_describe(const struct config *c, config_tell tell, void *arg)
+{
+	char text[120];
+
+	for (size_t i = 0; i < COUNT(keys); i++)
+		describe_key(c, &keys[i], tell, arg);
+	for (size_t i = 0; i < c->ncommands; i++) {
+		tell(arg, openssl_prefix, c->commands[i].name);
+		tell(arg, openssl_prefix, c->commands[i].value);
+	}
+	snprintf(text, sizeof(text), "%d %d %d %d %d %lx", c->role, c->unverified, c->options_exact, c->common_name, c->security_level,
+		 c->verify_flags);
+	tell(arg, "", text);
+}
+
+void
+config_describe_files(const struct config *c, config_tell tell, void *arg)
+{
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		const char *const *path = (const void *)((const char *)c + keys[i].offset);
+
+		if (keys[i].type == KEY_FILE && *path)
+			tell(arg, keys[i].name, *path);
+	}
+}
+
 struct config *
 config_copy(const struct config *from, enum config_role role)
 {
@@ -421,7 +493,7 @@ config_copy(const struct config *from, enum config_role role)
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		char **at = (char **)(void *)((char *)c + keys[i].offset);
 
-		if (keys[i].type == KEY_STRING && *at && !(*at = text_copy(*at)))
+		if (is_string(&keys[i]) && *at && !(*at = text_copy(*at)))
 			whole = false;
 	}
 	if (whole)
@@ -446,7 +518,7 @@ config_free(struct config *c)
 	engine_trust_free(c->trust);
 	engine_credentials_free(c->credentials);
 	for (size_t i = 0; i < COUNT(keys); i++)
-		if (keys[i].type == KEY_STRING)
+		if (is_string(&keys[i]))
 			free(*(char **)(void *)((char *)c + keys[i].offset));
 	for (size_t i = 0; i < c->ncommands; i++) {
 		free(c->commands[i].name);

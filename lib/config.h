@@ -14,6 +14,7 @@
 enum config_role { CONFIG_CLIENT, CONFIG_SERVER };
 enum config_cert_reqs { CONFIG_CERT_NONE, CONFIG_CERT_OPTIONAL, CONFIG_CERT_REQUIRED };	/* Python's values */
 
+enum config_sessions { CONFIG_SESSIONS_NONE, CONFIG_SESSIONS_MEMORY, CONFIG_SESSIONS_FILE };
 enum config_crl_check { CONFIG_CRL_NONE, CONFIG_CRL_LEAF, CONFIG_CRL_CHAIN };
 
 struct config_command {			/* openssl.NAME = value, handed to SSL_CONF_cmd */
@@ -43,6 +44,8 @@ struct config {
 	char *groups;
 	char *alpn_protocols;		/* comma-separated */
 	char *options;			/* comma-separated OP_ names of Python's ssl */
+	char *ticket_keys;		/* a server's: the file of keys that its tickets are sealed with; NULL = keys of the config's own */
+	enum config_sessions session_cache;	/* a client's: where it keeps what it resumes with */
 	int minimum_version, maximum_version;	/* 0x0301 .. 0x0304; 0 = library's own bound */
 	long handshake_timeout_ms;	/* 0 = none */
 	struct config_command *commands;
@@ -79,6 +82,14 @@ int config_set_place(struct config *, const char *place);
  * cause ("certfile /etc/x.pem: No such file or directory"); the config can then only be freed.  warn receives non-fatal remarks ("" = none).
  */
 int config_seal(struct config *, char *err, size_t errsize, char *warn, size_t warnsize);
+
+/*
+ * Every setting that tells one config from another, each with a value; openssl.NAME gives two. Files are told apart by the second function, by key
+ * and path, and place by neither.
+ */
+typedef void (*config_tell)(void *arg, const char *key, const char *value);
+void config_describe(const struct config *, config_tell, void *arg);
+void config_describe_files(const struct config *, config_tell, void *arg);
 
 /* Unsealed, for that role, sharing trust and credentials. NULL = out of memory. */
 struct config *config_copy(const struct config *, enum config_role);

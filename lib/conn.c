@@ -415,6 +415,15 @@ conn_finish(struct conn *c, int fd)
 }
 
 void
+conn_say_warning(struct conn *c)
+{
+	char what[400];
+
+	if (c->tls && engine_warning(c->tls, what, sizeof what))
+		conn_say(CONN_LOG_WARN, "%s: %.300s: %s", c->peer, place(c), what);
+}
+
+void
 conn_close(struct conn *c, int fd, bool last)
 {
 	bool locked = conn_lock(c);
@@ -424,6 +433,7 @@ conn_close(struct conn *c, int fd, bool last)
 		return;
 	if (last)
 		say_goodbye(c, fd);
+	conn_say_warning(c);
 	if (last && c->waiters)
 		raw_shutdown(fd, SHUT_RDWR);	/* wakes them; each finds `closed` */
 	pthread_cond_broadcast(&c->sent);

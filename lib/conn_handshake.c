@@ -107,6 +107,7 @@ advance(struct conn *c, int fd)
 
 		stack_run(step, &s);
 		result = s.result;
+		conn_say_warning(c);
 		if (result != ENGINE_DONE && result != ENGINE_WANT_READ)
 			return conn_fail_tls(c, fd, result);
 		r = flush_flight(c, fd);

@@ -97,6 +97,7 @@ int conn_fail(struct conn *, int fd, int error, const char *fmt, ...) __attribut
 int conn_broke(struct conn *, int fd, int error);
 int conn_fail_tls(struct conn *, int fd, enum engine_result);
 void conn_say(enum conn_log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void conn_say_warning(struct conn *);	/* of what the engine has to tell beside the connection, if there is something */
 /* May this process use the direction? 0 or -EIO, then the connection is dead here. */
 int conn_claim(struct conn *, int direction);
 void conn_refresh(struct conn *, int fd);	/* mode and time limits of a socket that several processes have */

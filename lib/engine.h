@@ -135,10 +135,12 @@ bool engine_rand_bytes(void *buf, size_t len);
  */
 struct engine *engine_new(const struct config *, const char *name, struct engine_wire *wire);
 /*
- * Before a client's handshake: resume a session of an earlier connection of this config to the same name and service (a port, or ""), if one is
- * kept, and keep this connection's for those to come.  Nothing on servers, and where options say OP_NO_TICKET.
+ * Before a client's handshake: let it resume a session of an earlier connection of this config to the same name and service (a port, or ""), if one is
+ * kept, and keep this connection's for those to come.  Nothing on servers, and where session_cache or OP_NO_TICKET among the options say so.
  */
 void engine_resume(struct engine *, const char *name, const char *service);
+/* Something beside the connection that deserves a line, told once. false = nothing. */
+bool engine_warning(struct engine *, char *buf, size_t size);
 void engine_free(struct engine *);	/* frees without a word to the peer, wipes secrets; NULL is allowed */
 
 enum engine_result engine_handshake(struct engine *);	/* drive it; DONE when finished; a failure leaves the alert in wire->out */

@@ -238,6 +238,7 @@ engine_free(struct engine *e)
 	free(e->tickets);
 	free(e->alpn);
 	free(e->peer);
+	free(e->warning);
 	explicit_bzero(e, sizeof(*e));
 	free(e);
 }
@@ -341,6 +342,7 @@ engine_handshake(struct engine *e)
 		engine_guard_leave(&g);
 		return ENGINE_DONE;
 	}
+	engine_session_offer(e);
 	engine_schedule_watch(e);
 	ret = SSL_do_handshake(e->ssl);
 	engine_schedule_watch(NULL);

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ENGINE_FIRST_BYTES = 16, ENGINE_SECRET_MAX = 64, ENGINE_PIN_BYTES = 32 };
+enum { ENGINE_FIRST_BYTES = 16, ENGINE_SECRET_MAX = 64, ENGINE_PIN_BYTES = 32, ENGINE_SCOPE_BYTES = SSL_MAX_SID_CTX_LENGTH };
 
 struct engine_identity;
 
@@ -30,6 +30,9 @@ struct engine_ctx {
 	struct engine_identity *allowed;
 	size_t nallowed;
 	struct engine_sessions *sessions;	/* a client's; NULL = none are kept */
+	struct engine_tickets *sealing;		/* a server's ticket_keys; NULL = the context's own */
+	uint8_t scope[ENGINE_SCOPE_BYTES];	/* where its sessions may be resumed ... */
+	bool shared;				/* ... in other processes, too */
 };
 
 /* TLS 1.3: the traffic secret of one direction, and the number of its next record in any version. */
@@ -74,6 +77,9 @@ struct engine {
 	long verify_code;
 	char *alpn;			/* agreed on, NULL = none */
 	char *peer;			/* whose sessions it keeps and resumes; NULL = it does neither */
+	bool offered;			/* ... one of them was looked for ... */
+	int64_t until;			/* ... and this is how long it may be used */
+	char *warning;			/* for engine_warning; NULL = none */
 	char error[256], reason[96];
 	const char *hint;
 };
@@ -110,6 +116,17 @@ int engine_refuse_setting(struct engine_refusal *, enum engine_fault otherwise, 
 /* engine_openssl_trust.c */
 X509_STORE *engine_trust_store(void *);
 
+/*
+ * engine_openssl_file.c: the file that key names, at most 1 MiB and never empty, with a NUL behind it; freed it is wiped. secret: its mode is looked
+ * at, too. 0, or -1: the report says why, and there is nothing to free.
+ */
+struct engine_text {
+	char *bytes;
+	size_t len;
+};
+int engine_text_load(struct engine_text *, const struct config *, const char *key, const char *path, bool secret, struct engine_report *);
+void engine_text_free(struct engine_text *);
+
 /* engine_openssl_cred.c */
 int engine_use_credentials(SSL_CTX *, void *credentials, struct engine_report *);
 int engine_load_credentials(SSL_CTX *, const struct config *, struct engine_report *);
@@ -140,9 +157,22 @@ void engine_text_name(char *buf, size_t size, const X509_NAME *);
 void engine_text_time(char out[static ENGINE_TIME_TEXT], const ASN1_TIME *);
 int engine_security_level(const struct config *);	/* engine_openssl_ctx.c */
 
+/* engine_openssl_ticket.c */
+int engine_load_tickets(struct engine_ctx *, const struct config *, struct engine_report *);
+void engine_tickets_free(struct engine_tickets *);	/* wipes; NULL is allowed */
+
+/*
+ * engine_openssl_scope.c: the files that a config names, hashed before they are read; and with that, when all are read, the context's scope, which is
+ * shared only if they are still the same. false = failure of the library.
+ */
+bool engine_scope_files(const struct config *, uint8_t out[static ENGINE_SCOPE_BYTES]);
+bool engine_set_scope(struct engine_ctx *, const struct config *, const uint8_t before[static ENGINE_SCOPE_BYTES]);
+bool engine_scope_peer(const struct engine_ctx *, const char *peer, uint8_t out[static ENGINE_SCOPE_BYTES]);	/* one peer's place in it */
+
 /* engine_openssl_session.c */
-bool engine_sessions_start(struct engine_ctx *);	/* false = out of memory */
+bool engine_sessions_start(struct engine_ctx *, const struct config *, struct engine_report *);	/* false = out of memory */
 void engine_sessions_free(struct engine_sessions *);	/* NULL is allowed */
+void engine_session_offer(struct engine *);	/* the handshake begins */
 void engine_session_made(struct engine *);	/* the handshake is done and the peer accepted */
 
 /* engine_openssl_direct.c: for an engine with records, inside the guard; results as those of engine.h */

@@ -22,129 +22,24 @@
 #include "engine.h"
 #include "engine_openssl.h"
 
-enum { FILE_LIMIT = 1 << 20, PASSWORD_MAX = 1024 };
+enum { PASSWORD_MAX = 1024 };
 
 #define SAY ENGINE_SAY
 
-void
-engine_remark(struct engine_report *r, const char *key, const char *path, const char *what)
-{
-	size_t at = strlen(r->warn);
-
-	if (at < r->warnsize)
-		engine_say(r->warn + at, r->warnsize - at, "%s%s %s: %s", at ? "; " : "", key, path, what);
-}
-
-/* ---- files ---- */
-
-struct text {
-	char *bytes;
-	size_t len;
-};
-
-static void
-text_free(struct text *t)
-{
-	OPENSSL_clear_free(t->bytes, t->len + 1);
-	*t = (struct text){0};
-}
-
-static int
-say_errno(struct engine_report *r, const char *key, const char *path, int error)
-{
-	r->error = error;
-	return SAY(r, "%s %s: %s", key, path, strerror(error));
-}
-
-/* secret: its mode matters. */
-static int
-text_check(int fd, const struct config *c, const char *key, const char *path, bool secret, struct engine_report *r)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return say_errno(r, key, path, errno);
-	if (S_ISDIR(st.st_mode))
-		return SAY(r, "%s %s: is a directory, expected a file", key, path);
-	if (st.st_size > FILE_LIMIT)
-		return SAY(r, "%s %s: larger than 1 MiB", key, path);
-	if (!secret || !(st.st_mode & (S_IRGRP | S_IROTH)))
-		return 0;
-	if (c->strict_keys)
-		return SAY(r, "%s %s: readable by group or others (mode %03o), which strict_keys forbids; expected 600", key, path,
-			   (unsigned)st.st_mode & 0777);
-	engine_remark(r, key, path, "a secret that group or others can read, expected mode 600");
-	return 0;
-}
-
-static int
-text_read(struct text *t, const char *key, const char *path, int fd, struct engine_report *r)
-{
-	ssize_t n;
-
-	t->bytes = OPENSSL_zalloc(FILE_LIMIT + 1);
-	t->len = 0;
-	if (!t->bytes)
-		return SAY(r, "out of memory");
-	while (t->len < FILE_LIMIT && (n = read(fd, t->bytes + t->len, FILE_LIMIT - t->len)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return say_errno(r, key, path, errno);
-		t->len += (size_t)n;
-	}
-	return t->len > 0 ? 0 : SAY(r, "%s %s: the file is empty", key, path);
-}
+/* ---- certificate and key ---- */
 
 static bool
-has_certificate(const struct text *t)
+has_certificate(const struct engine_text *t)
 {
 	return strstr(t->bytes, "-----BEGIN CERTIFICATE-----") || strstr(t->bytes, "-----BEGIN TRUSTED CERTIFICATE-----")
 		|| strstr(t->bytes, "-----BEGIN X509 CERTIFICATE-----");
 }
 
 static bool
-has_key(const struct text *t)
+has_key(const struct engine_text *t)
 {
 	return strstr(t->bytes, "PRIVATE KEY-----") != NULL;
 }
-
-static int
-text_take(struct text *t, const struct engine_bytes *from, const char *key, struct engine_report *r)
-{
-	if (from->len == 0 || from->len > FILE_LIMIT)
-		return SAY(r, "%s: %s", key, from->len ? "larger than 1 MiB" : "empty");
-	t->bytes = OPENSSL_zalloc(FILE_LIMIT + 1);
-	if (!t->bytes)
-		return SAY(r, "out of memory");
-	memcpy(t->bytes, from->bytes, from->len);
-	t->len = from->len;
-	return 0;
-}
-
-/* key: 'the policy key that names the path', for the sentence. */
-static int
-text_load(struct text *t, const struct config *c, const char *key, const char *path, bool secret, struct engine_report *r)
-{
-	const struct engine_bytes *memory = strcmp(key, "certfile") == 0 ? r->cert : strcmp(key, "keyfile") == 0 ? r->key : NULL;
-	int fd, ret;
-
-	*t = (struct text){0};
-	if (memory)
-		return text_take(t, memory, key, r);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return say_errno(r, key, path, errno);
-	ret = text_check(fd, c, key, path, secret, r);
-	if (ret == 0)
-		ret = text_read(t, key, path, fd, r);
-	close(fd);
-	if (ret < 0)
-		text_free(t);
-	return ret;
-}
-
-/* ---- certificate and key ---- */
 
 struct password {
 	int (*ask)(char *buf, int size, void *arg);	/* of the explicit API */
@@ -157,20 +52,20 @@ struct password {
 static int
 password_load(struct password *p, const struct config *c, struct engine_report *r)
 {
-	struct text t;
+	struct engine_text t;
 
 	memset(p, 0, sizeof(*p));
 	p->ask = c->password;
 	p->arg = c->password_arg;
 	if (p->ask || !c->password_file)
 		return 0;
-	if (text_load(&t, c, "password_file", c->password_file, true, r) < 0)
+	if (engine_text_load(&t, c, "password_file", c->password_file, true, r) < 0)
 		return -1;
 	p->len = strcspn(t.bytes, "\r\n");
 	p->given = true;
 	if (p->len < sizeof(p->bytes))
 		memcpy(p->bytes, t.bytes, p->len);
-	text_free(&t);
+	engine_text_free(&t);
 	if (p->len >= sizeof(p->bytes))
 		return SAY(r, "password_file %s: its first line is longer than %d bytes", c->password_file, PASSWORD_MAX - 1);
 	return 0;
@@ -265,11 +160,11 @@ read_chain(SSL_CTX *ctx, BIO *mem, const char *path, struct engine_report *r)
 static int
 load_certificate_file(SSL_CTX *ctx, const struct config *c, struct engine_report *r)
 {
-	struct text t;
+	struct engine_text t;
 	BIO *mem;
 	int ret;
 
-	if (text_load(&t, c, "certfile", c->certfile, false, r) < 0)
+	if (engine_text_load(&t, c, "certfile", c->certfile, false, r) < 0)
 		return -1;
 	if (!has_certificate(&t)) {
 		ret = SAY(r, "certfile %s: holds %s, expected PEM (-----BEGIN CERTIFICATE-----)%s", c->certfile,
@@ -280,7 +175,7 @@ load_certificate_file(SSL_CTX *ctx, const struct config *c, struct engine_report
 		ret = mem ? read_chain(ctx, mem, c->certfile, r) : SAY(r, "out of memory");
 		BIO_free(mem);
 	}
-	text_free(&t);
+	engine_text_free(&t);
 	return ret;
 }
 
@@ -301,11 +196,11 @@ static int
 load_key_file(SSL_CTX *ctx, const struct config *c, struct password *pw, const char *key, const char *path, struct engine_report *r)
 {
 	EVP_PKEY *pkey = NULL;
-	struct text t;
+	struct engine_text t;
 	BIO *mem;
 	int ret;
 
-	if (text_load(&t, c, key, path, true, r) < 0)
+	if (engine_text_load(&t, c, key, path, true, r) < 0)
 		return -1;
 	mem = has_key(&t) ? BIO_new_mem_buf(t.bytes, (int)t.len) : NULL;
 	if (mem)
@@ -321,7 +216,7 @@ load_key_file(SSL_CTX *ctx, const struct config *c, struct password *pw, const c
 			  c->keyfile ? "" : " there, or keyfile to name it");
 	EVP_PKEY_free(pkey);
 	BIO_free(mem);
-	text_free(&t);
+	engine_text_free(&t);
 	return ret;
 }
 

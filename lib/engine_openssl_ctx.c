@@ -368,19 +368,22 @@ set_manners(struct engine_ctx *ctx)
 static int
 fill(struct engine_ctx *ctx, const struct config *c, struct engine_report *r)
 {
-	unsigned char id[SSL_MAX_SID_CTX_LENGTH];
+	uint8_t files[ENGINE_SCOPE_BYTES];
 
 	set_manners(ctx);
-	if (RAND_bytes_ex(engine_lib(), id, sizeof(id), 0) <= 0 || !SSL_CTX_set_session_id_context(ctx->ssl, id, sizeof(id)))
-		return SAY(r, "random numbers: %s", engine_queue_reason());
+	engine_scope_files(c, files);	/* if that fails it does so again below, and nothing is shared */
 	if (set_algorithms(ctx->ssl, c, r) < 0 || set_options(ctx->ssl, c, r) < 0)
 		return -1;
 	if (engine_load_trust(ctx, c, r) < 0 || engine_load_identities(ctx, c, r) < 0 || engine_load_credentials(ctx->ssl, c, r) < 0)
 		return -1;
 	engine_set_verify(ctx->ssl, c);
+	if (engine_load_tickets(ctx, c, r) < 0)
+		return -1;
 	if (set_alpn(ctx, c, r) < 0 || run_commands(ctx->ssl, c, r) < 0 || check_strength(ctx->ssl, c, r) < 0)
 		return -1;
-	if (c->role == CONFIG_CLIENT && !(SSL_CTX_get_options(ctx->ssl) & SSL_OP_NO_TICKET) && !engine_sessions_start(ctx))
+	if (!engine_set_scope(ctx, c, files))
+		return SAY(r, "random numbers: %s", engine_queue_reason());
+	if (!engine_sessions_start(ctx, c, r))
 		return SAY(r, "out of memory");
 	/* None at the handshake's end: they go with the first data (issue_tickets). */
 	if (c->tickets >= 0)
@@ -473,6 +476,7 @@ engine_ctx_free(void *arg)
 		SSL_CTX_free(ctx->ssl);
 		engine_guard_leave(&g);
 	}
+	engine_tickets_free(ctx->sealing);
 	engine_free_identities(ctx);
 	free(ctx->crls);
 	free(ctx->alpn);

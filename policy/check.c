@@ -56,7 +56,9 @@ fill_built_in(struct checker *c)
 static bool
 reaches(const struct checker *c, enum policy_key_id id)
 {
-	return c->rule->role == POLICY_CLIENT || (policy_keys[id].flags & (POLICY_KEY_OWN | POLICY_KEY_OF_CLIENTS)) == 0;
+	unsigned not = c->rule->role == POLICY_CLIENT ? POLICY_KEY_OF_SERVERS : POLICY_KEY_OWN | POLICY_KEY_OF_CLIENTS;
+
+	return (policy_keys[id].flags & not) == 0;
 }
 
 static void

@@ -51,6 +51,10 @@ static const struct policy_word options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct policy_word caches[] = {
+	{ "none", "none", NULL }, { "memory", "memory", NULL }, { "file", "file", NULL }, { NULL, NULL, NULL },
+};
+
 static const struct policy_word routes[] = {
 	{ "auto", "auto", NULL }, { "inline", "inline", NULL }, { "relay", "relay", NULL },
 	{ "kernel", NULL, "not built yet" }, { NULL, NULL, NULL },
@@ -66,6 +70,7 @@ static const struct policy_word follows[] = {
 #define DEFAULTS POLICY_KEY_IN_DEFAULTS
 #define CLIENTS POLICY_KEY_OF_CLIENTS
 #define OWN POLICY_KEY_OWN
+#define SERVERS POLICY_KEY_OF_SERVERS
 
 const struct policy_key policy_keys[POLICY_KEYS] = {
 	K(MATCH, "match", PATTERNS, RULES, NULL, NULL, NULL),
@@ -96,6 +101,8 @@ const struct policy_key policy_keys[POLICY_KEYS] = {
 	K(HANDSHAKE_TIMEOUT, "handshake_timeout", DURATION, 0, NULL, "30000", "30000"),
 	K(PASSWORD_FILE, "password_file", FILE, 0, NULL, NULL, NULL),
 	K(STRICT_KEYS, "strict_keys", WORD, 0, booleans, "no", "no"),
+	K(TICKET_KEYS, "ticket_keys", FILE, SERVERS, NULL, NULL, NULL),
+	K(SESSION_CACHE, "session_cache", WORD, CLIENTS, caches, "memory", NULL),
 	K(ROUTE, "route", WORD, 0, routes, "auto", "auto"),
 	K(FOLLOW_EXEC, "follow_exec", WORD, 0, follows, "yes", "yes"),
 	K(INSECURE, "insecure", WORD, 0, booleans, "no", "no"),
@@ -107,6 +114,7 @@ const struct policy_key policy_keys[POLICY_KEYS] = {
 #undef DEFAULTS
 #undef CLIENTS
 #undef OWN
+#undef SERVERS
 
 struct spelling {
 	const char *theirs, *ours;
@@ -124,14 +132,15 @@ static const struct spelling spellings[] = {
 	{ "sni", "server_hostname" }, { "TIMEOUTconnect", "handshake_timeout" },
 	/* HAProxy */
 	{ "ca-file", "ca_certs" }, { "crl-file", "crlfile" }, { "crt", "certfile" }, { "verifyhost", "check_hostname" }, { "snihost", "server_hostname" },
-	{ "ssl-min-ver", "minimum_version" }, { "ssl-max-ver", "maximum_version" }, { "alpn", "alpn_protocols" },
+	{ "tls-ticket-keys", "ticket_keys" }, { "ssl-min-ver", "minimum_version" }, { "ssl-max-ver", "maximum_version" }, { "alpn", "alpn_protocols" },
 	/* nginx */
 	{ "ssl_certificate", "certfile" }, { "ssl_certificate_key", "keyfile" }, { "ssl_verify_client", "cert_reqs" },
 	{ "ssl_client_certificate", "ca_certs" }, { "ssl_trusted_certificate", "ca_certs" }, { "ssl_protocols", "minimum_version" },
 	{ "ssl_ciphers", "ciphers" }, { "ssl_ecdh_curve", "groups" }, { "ssl_alpn", "alpn_protocols" },
-	{ "ssl_password_file", "password_file" }, { "proxy_ssl_name", "server_hostname" }, { "proxy_ssl_verify", "cert_reqs" },
+	{ "ssl_password_file", "password_file" }, { "ssl_session_ticket_key", "ticket_keys" }, { "proxy_ssl_name", "server_hostname" }, { "proxy_ssl_verify", "cert_reqs" },
 	/* hitch, socat and others */
 	{ "ssl_crl", "crlfile" }, { "proxy_ssl_crl", "crlfile" }, { "SSLCARevocationFile", "crlfile" }, { "SSLCARevocationCheck", "crl_check" },
+	{ "SSLSessionTicketKeyFile", "ticket_keys" }, { "ticketKeySecret", "ticket_keys" },
 	{ "pinnedpubkey", "pin" }, { "pin-sha256", "pin" }, { "allow-cn", "allow" }, { "allow-dns", "allow" }, { "allow-uri", "allow" },
 	{ "client-verify", "cert_reqs" }, { "pem-file", "certfile" }, { "alpn-protos", "alpn_protocols" },
 	{ "commonname", "server_hostname" }, { "servername", "server_hostname" }, { "truncation", "suppress_ragged_eofs" },

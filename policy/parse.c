@@ -179,6 +179,8 @@ check_place(const struct policy_reader *r, const struct policy_key *key, const c
 		return policy_error_set(r->err, r->line, column, "%s in a rule, expected it in [defaults]", key->name);
 	if (r->rule != NULL && r->rule->role == POLICY_SERVER && (key->flags & POLICY_KEY_OF_CLIENTS) != 0)
 		return policy_error_set(r->err, r->line, column, "%s in a server rule, expected it in a [client NAME]", key->name);
+	if (r->rule != NULL && r->rule->role == POLICY_CLIENT && (key->flags & POLICY_KEY_OF_SERVERS) != 0)
+		return policy_error_set(r->err, r->line, column, "%s in a client rule, expected it in a [server NAME]", key->name);
 	return 0;
 }
 

@@ -256,7 +256,7 @@ err:
 static uint64_t
 fingerprint(const struct policy *p, int rule)
 {
-	static const char *const keys[] = { "certfile", "keyfile", "ca_certs", "capath", "crlfile", "password_file" };
+	static const char *const keys[] = { "certfile", "keyfile", "ca_certs", "capath", "crlfile", "password_file", "ticket_keys" };
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

@@ -72,7 +72,7 @@ ctl_check_rule(const struct core_verbs *core, const struct policy *policy, int r
 bool
 ctl_rule_has_files(const struct policy *policy, int rule)
 {
-	static const char *const keys[] = { "certfile", "keyfile", "capath", "crlfile", "password_file" };
+	static const char *const keys[] = { "certfile", "keyfile", "capath", "crlfile", "password_file", "ticket_keys" };
 	const char *trust = policy_rule_setting(policy, rule, "ca_certs");
 
 	if (policy_rule_action(policy, rule) != POLICY_WRAP)

@@ -104,6 +104,7 @@ pem_decode(const struct pem_block *block, size_t *len)
 	*len = decode(block, der);
 	if (*len > 0)
 		return der;
+	explicit_bzero(der, block->len / 4 * 3 + 3);	/* it may have been a key */
 	free(der);
 	return NULL;
 }

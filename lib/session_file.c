@@ -23,13 +23,14 @@ static const char mark[8] = "WSsess1";
 struct slot {
 	char mark[8];
 	uint8_t key[SESSION_FILE_KEY];
-	int64_t made, until;
+	int64_t made, until;		/* nanoseconds, seconds; of CLOCK_REALTIME */
 	uint64_t len, sum;
 	char bytes[];
 };
 _Static_assert(sizeof(struct slot) + SESSION_FILE_LONGEST <= SESSION_FILE_SLOT, "a session fits its slot");
 
-enum { GROUP_SIZE = SESSION_FILE_SLOT * SESSION_FILE_GROUP, TRIES = 3, FUTURE = 60 };
+enum { GROUP_SIZE = SESSION_FILE_SLOT * SESSION_FILE_GROUP, TRIES = 3 };
+static const int64_t SECOND = 1000000000, FUTURE = 60;
 
 static int say(char *err, size_t errsize, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
@@ -190,10 +191,19 @@ read_head(int fd, const uint8_t *key, unsigned i, struct slot *head, bool *damag
 	memset(head, 0, sizeof(*head));
 }
 
+static int64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * SECOND + ts.tv_nsec;
+}
+
 static bool
 good(const struct slot *head, int64_t now)
 {
-	return head->mark[0] && head->until > now && head->made <= now + FUTURE;
+	return head->mark[0] && head->until > now / SECOND && head->made <= now + FUTURE * SECOND;
 }
 
 /* Nothing, or as much of the bytes as there is room for: a limit on files would end the program. */
@@ -245,7 +255,7 @@ victim(int fd, const uint8_t *key, int64_t now)
 int
 session_file_put(const char *folder, const uint8_t key[static SESSION_FILE_KEY], const struct session_file_entry *entry, char *err, size_t errsize)
 {
-	int64_t now = time(NULL);
+	int64_t now = now_ns();
 	struct slot *s;
 	bool missing;
 	int fd, ret = 0;
@@ -280,7 +290,7 @@ session_file_put(const char *folder, const uint8_t key[static SESSION_FILE_KEY],
 static int
 newest(int fd, const uint8_t *key, bool *damaged)
 {
-	int64_t now = time(NULL), made = INT64_MIN;
+	int64_t now = now_ns(), made = INT64_MIN;
 	struct slot head;
 	int found = -1;
 
@@ -288,8 +298,8 @@ newest(int fd, const uint8_t *key, bool *damaged)
 		bool bad = false;
 
 		read_head(fd, key, i, &head, &bad);
-		if (bad)
-			wipe(fd, place(key, i));	/* told once */
+		if (bad || (head.mark[0] && !good(&head, now)))
+			wipe(fd, place(key, i));	/* and damage is told once */
 		*damaged = *damaged || bad;
 		if (!good(&head, now) || memcmp(head.key, key, SESSION_FILE_KEY) != 0 || head.made < made)
 			continue;

@@ -31,6 +31,7 @@ STRING_KEY(certfile)
 STRING_KEY(keyfile)
 STRING_KEY(password_file)
 STRING_KEY(server_hostname)
+STRING_KEY(ticket_keys)
 STRING_KEY(ciphers)
 STRING_KEY(ciphersuites)
 STRING_KEY(groups)
@@ -45,6 +46,7 @@ NUMBER_KEY(insecure)
 NUMBER_KEY(do_handshake_on_connect)
 NUMBER_KEY(suppress_ragged_eofs)
 NUMBER_KEY(strict_keys)
+NUMBER_KEY(session_cache)
 NUMBER_KEY(minimum_version)
 NUMBER_KEY(maximum_version)
 NUMBER_KEY(handshake_timeout_ms)
@@ -86,6 +88,10 @@ static const struct set_case {
 	{"do_handshake_on_connect", "no", has_do_handshake_on_connect, "0", NULL},
 	{"suppress_ragged_eofs", "yes", has_suppress_ragged_eofs, "1", NULL},
 	{"strict_keys", "yes", has_strict_keys, "1", NULL},
+	{"ticket_keys", "/a", has_ticket_keys, "/a", NULL},
+	{"session_cache", "none", has_session_cache, "0", NULL},
+	{"session_cache", "file", has_session_cache, "2", NULL},
+	{"session_cache", "disk", has_session_cache, "1", "none, memory or file"},
 	{"minimum_version", "TLSv1.3", has_minimum_version, "772", NULL},
 	{"minimum_version", "tlsv1.3", has_minimum_version, "772", NULL},
 	{"minimum_version", "TLSv1", has_minimum_version, "769", NULL},

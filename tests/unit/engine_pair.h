@@ -33,6 +33,7 @@ static const struct named {
 	{"self", NULL, {.cn = "wrapsock self", .san = "DNS:server.test", .usage = "serverAuth"}},
 	{"deep", "inter", {.cn = "wrapsock deep", .san = "DNS:server.test", .usage = "serverAuth"}},
 	{"client", "ca", {.cn = "wrapsock client", .san = "DNS:client.test", .usage = "clientAuth"}},
+	{"client2", "ca", {.cn = "wrapsock client2", .san = "DNS:client.test", .usage = "clientAuth"}},
 	{"stranger", "other", {.cn = "wrapsock stranger", .san = "DNS:server.test"}},
 };
 static struct identity made[COUNT(named)];
@@ -120,7 +121,7 @@ config_build(enum config_role role, const char *settings, char *err, size_t errs
 	struct config *c = config_new(role);
 	char *copy = strdup(settings), *rest = NULL, value[512];
 
-	must(c && copy, "config");
+	must(c && copy && config_set_place(c, "rule test") == 0, "config");
 	err[0] = '\0';
 	for (char *s = strtok_r(copy, "|", &rest); s; s = strtok_r(NULL, "|", &rest)) {
 		char *eq = strchr(s, '=');
@@ -331,6 +332,17 @@ talks(struct peer *from, struct peer *to, const char *text)
 		return false;
 	carry(from, to);
 	return hear(to, buf, sizeof(buf), &n) == ENGINE_DONE && n == strlen(text) && memcmp(buf, text, n) == 0;
+}
+
+/* A connection of a client that keeps and resumes sessions, unless service is NULL. */
+static bool UNUSED
+come(struct peer *client, struct peer *server, const struct config *cc, const struct config *cs, const char *host, const char *service)
+{
+	peer_open(client, cc, host);
+	peer_open(server, cs, NULL);
+	if (service)
+		engine_resume(client->engine, host, service);
+	return opened(client, server);
 }
 
 static char seen_sni[256];

@@ -57,16 +57,6 @@ static const struct again_case {
 	{"mutual", MUTUAL, CA "|" PAIR("client"), NULL, "server.test", ":1", true, ENGINE_DONE},
 };
 
-static bool
-come(struct peer *client, struct peer *server, const struct config *cc, const struct config *cs, const char *host, const char *service)
-{
-	peer_open(client, cc, host);
-	peer_open(server, cs, NULL);
-	if (service)
-		engine_resume(client->engine, host, service);
-	return opened(client, server);
-}
-
 static void
 run_again(const struct again_case *k, const char *version)
 {
@@ -142,6 +132,49 @@ test_agains(void)
 	run_uses(V13, 2);
 }
 
+/* ---- a certificate that expires while its session is kept ---- */
+
+static void
+test_expiry(void)
+{
+	static const char *const versions[] = {V12, V13};
+	struct identity *ca = made_find("ca"), brief;
+	struct config *cc[2], *cs[2];
+	struct peer client, server;
+	enum engine_result rc, rs;
+	char settings[128];
+
+	begin_case("a certificate that expires");
+	brief = make_identity(&(struct spec){.cn = "brief", .san = "DNS:server.test", .from = -10, .to = 2}, ca);
+	WRITE("brief.pem", CERTS, &brief);
+	WRITE("brief.key", KEY, &brief);
+	for (int i = 0; i < 2; i++) {
+		snprintf(settings, sizeof(settings), "%s%s", PAIR("brief"), versions[i]);
+		cs[i] = config_must(CONFIG_SERVER, settings);
+		cc[i] = config_must(CONFIG_CLIENT, CA);
+		CHECK(come(&client, &server, cc[i], cs[i], "server.test", ":1"));
+		CHECK(talks(&client, &server, "ping") && talks(&server, &client, "pong"));
+		peer_close(&client);
+		peer_close(&server);
+	}
+	while (X509_cmp_current_time(X509_get0_notAfter(brief.cert)) > 0)
+		usleep(10000);
+	for (int i = 0; i < 2; i++) {
+		peer_open(&client, cc[i], "server.test");
+		peer_open(&server, cs[i], NULL);
+		engine_resume(client.engine, "server.test", ":1");
+		handshake(&client, &server, &rc, &rs);
+		CHECK(rc == ENGINE_VERIFY && engine_verify_kind(client.engine) == ENGINE_VERIFY_EXPIRED);
+		CHECK(!engine_info(client.engine).resumed);
+		peer_close(&client);
+		peer_close(&server);
+		config_free(cc[i]);
+		config_free(cs[i]);
+	}
+	identity_free(&brief);
+	end_case();
+}
+
 int
 main(void)
 {
@@ -149,6 +182,7 @@ main(void)
 	test_tickets("tickets with the first data", GOOD V13, true);
 	test_tickets("OP_NO_TICKET", GOOD V13 "|options=OP_NO_TICKET", false);
 	test_agains();
+	test_expiry();
 	remove_files();
 	return summary();
 }

@@ -55,7 +55,8 @@ ctl_check_rule(const struct core_verbs *core, const struct policy *policy, int r
 	if (policy_rule_action(policy, rule) != POLICY_WRAP)
 		return true;
 	config = core->config_new(policy_rule_role(policy, rule) == POLICY_CLIENT ? CONFIG_CLIENT : CONFIG_SERVER);
-	if (!config)
+	/* Sessions are shared between the connections of a rule, not of nobody. */
+	if (!config || core->config_set_place(config, policy_rule_name(policy, rule)) < 0)
 		abort();
 	fine = fill(core, policy, rule, config);
 	if (fine) {

@@ -188,6 +188,33 @@ testProcessOne() {
     assertEquals "$err" "150000 bytes, end" "$(cat "$tmp/collected")"
 }
 
+# A subreaper gets the relay as it gets every orphan: it may wait for it, and need not.
+testSubreaper() {
+    # shellcheck disable=SC2086
+    run timeout 20 $wrapped "$PYTHON" -c '
+import ctypes, os, signal, socket, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+os.dup2(s.fileno(), 0)
+s.close()
+os.write(0, b"hello")
+print(os.read(0, 5).decode())
+children = open("/proc/self/task/%d/children" % os.getpid()).read().split()
+print([open("/proc/%s/comm" % child).read().strip() for child in children])
+print(os.waitpid(-1, os.WNOHANG))
+os.close(0)
+print(signal.sigwait({signal.SIGCHLD}) == signal.SIGCHLD)
+pid, status = os.wait()
+print([str(pid)] == children, status)' "$(port tls13 echo)"
+    assertEquals "$err" "hello
+['wrapsock-relay']
+(0, 0)
+True
+True 0" "$out"
+    clean_wires
+}
+
 # The new program has none of us in it: as well it could be static.
 testNotWrapped() {
     write_policy <<-END

@@ -61,6 +61,18 @@ def tree(root):
     return found
 
 
+def commands():
+    """(process, its words) of all that there are."""
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/cmdline") as f:
+                words = f.read().split("\0")
+        except OSError:
+            continue
+        if len(words) > 1:
+            yield int(entry), words
+
+
 def cpu(pid):
     """Seconds of user and system time of all threads, those that have ended too."""
     return time.clock_gettime((~pid << 3) | 2)
@@ -126,3 +138,34 @@ class Process:
         except ProcessLookupError:
             pass
         self.popen.wait()
+
+
+class Relay:
+    """The process that has the connections of another one's tree; it ends by itself when they have gone."""
+
+    def __init__(self, name, of, seconds=5):
+        self.name, self.pids = f"{name} relay", []
+        until = time.monotonic() + seconds
+        while not self.pids:
+            users = tree(of.popen.pid)
+            self.pids = [pid for pid, words in commands() if words[0] == "wrapsock-relay" and any(words[1].endswith(f"({user})") for user in users)]
+            if time.monotonic() > until:
+                raise Refused(f"{self.name}: there is none")
+            time.sleep(0.02)
+
+    def settle(self):
+        self.alive()
+
+    def alive(self):
+        living = dict(commands())
+        if any(pid not in living for pid in self.pids):
+            raise Refused(f"{self.name}: it died")
+
+    def cpu(self):
+        return sum(cpu(pid) for pid in self.pids)
+
+    def memory(self):
+        return sum(memory(pid) for pid in self.pids)
+
+    def stop(self):
+        pass

@@ -9,7 +9,7 @@ import targets
 from setups import KINDS
 
 
-COLOURS = {"plain": "#bbbbbb", "native": "#444444", "wrapsock": "#1f5fbf", "wrapsock-client": "#6fa8dc", "wrapsock-both": "#2ca089",
+COLOURS = {"plain": "#bbbbbb", "native": "#444444", "wrapsock": "#1f5fbf", "wrapsock-client": "#6fa8dc", "wrapsock-both": "#2ca089", "wrapsock-relay": "#8e7cc3",
            "stunnel": "#b03a2e", "hitch": "#e67e22", "haproxy": "#f1c40f", "nginx-stream": "#8e6fb0",
            "api": "#1f5fbf", "api-client": "#6fa8dc", "api-both": "#2ca089"}
 PLOTS = ("cpu", "latency", "latency-p99", "memory")

@@ -47,6 +47,7 @@ class Bench:
         self.descriptors = machine.raise_limits()
         self.keys = tls.Keys(folder)
         self.server_policy, self.client_policy = tls.server_policy(folder, self.keys), tls.client_policy(folder, self.keys)
+        self.relay_policy = tls.server_policy(folder, self.keys, "relay")
         self.rates = {}
         self.ports = set()
 

@@ -5,7 +5,8 @@ from servers import Nginx, Redis, Stream
 from setups import KINDS
 
 API = ("native", "api", "api-client", "api-both")
-ALL = tuple(name for name in KINDS if name not in API[1:])
+RELAY = "wrapsock-relay"
+ALL = tuple(name for name in KINDS if name not in (*API[1:], RELAY))
 GET = "GET /16 HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
@@ -52,7 +53,7 @@ def connects(group, prefix, server, kinds, request=None):
 SCENARIOS = [
     *(redis(test, size, pipeline) for size in (64, 4096) for pipeline in (1, 16) for test in ("set", "get")),
     nginx("1k", "1 KiB", 50), nginx("100k", "100 KiB", 50), nginx("10m", "10 MiB", 8),
-    *streams(None, "", ALL),
+    *streams(None, "", (*ALL, RELAY)),
     Scenario("pingpong", "ping-pong 64 B, two cores", Stream(), "us/round trip", lambda setup, seconds: loads.load(setup, "pingpong", seconds)),
     *connects("connect", "", Nginx(), ALL, GET),
     *streams("api", "API ", API), *connects("api", "API ", Stream(), API),
@@ -63,7 +64,8 @@ def idle(server, wanted, descriptors):
     """Connections that can be held at once: a proxy needs two descriptors for each."""
     count = min(wanted, (descriptors - 600) // 2)
     less = f" (a proxy needs more than {descriptors} descriptors for {wanted})" if count < wanted else ""
-    return Scenario("idle", f"{server.name} idle, {count} connections{less}", server, "KiB/connection", lambda setup, seconds: loads.idle(setup, count))
+    return Scenario("idle", f"{server.name} idle, {count} connections{less}", server, "KiB/connection", lambda setup, seconds: loads.idle(setup, count),
+                    kinds=(*ALL, RELAY))
 
 
 def idles(descriptors, quick):

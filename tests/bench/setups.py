@@ -1,12 +1,13 @@
 """The set-ups that are compared: one server each, alone, under wrapsock or behind a proxy, and how its clients speak."""
 import os
+import secrets
 import shutil
 import socket
 import ssl
 
 from machine import SERVER_CORE
-from process import Process, Refused
-from servers import nginx_frame, nginx_tls
+from process import Process, Refused, Relay
+from servers import Stream, nginx_frame, nginx_tls
 from tls import CIPHER, GROUP, handshake
 
 NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
@@ -45,7 +46,7 @@ def nginx_stream(bench, port, to):
 
 
 class Kind:
-    """SERVER is plain, native, api, wrapped or a proxy in front of a plain one; CLIENT plain, native, api or wrapped."""
+    """SERVER is plain, native, api, wrapped, relayed or a proxy in front of a plain one; CLIENT plain, native, api or wrapped."""
 
     def __init__(self, name, server, client, needs=()):
         self.name, self.server, self.client, self.needs = name, server, client, needs
@@ -60,6 +61,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("wrapsock", "wrapped", "native"),
     Kind("wrapsock-client", "native", "wrapped"),
     Kind("wrapsock-both", "wrapped", "wrapped"),
+    Kind("wrapsock-relay", "relayed", "native"),
     Kind("stunnel", stunnel, "native", ("stunnel",)),
     Kind("hitch", hitch, "native", ("hitch",)),
     Kind("haproxy", haproxy, "native", ("haproxy",)),
@@ -79,6 +81,7 @@ class Setup:
         self.name = f"{server.name} {kind.name}"
         self.port = bench.free_port()
         self.processes = []
+        self.held = self.env = None
         try:
             self.start()
         except BaseException:
@@ -89,8 +92,12 @@ class Setup:
         proxied = callable(self.kind.server)
         behind = self.bench.free_port() if proxied else self.port
         command = self.server.command(self.bench, behind, self.kind.server if self.kind.server in ("native", "api") else "plain")
-        if self.kind.server == "wrapped":
-            command = [self.bench.launcher, "-q", "-p", self.bench.server_policy, *command]
+        if self.kind.server in ("wrapped", "relayed"):
+            policy = self.bench.server_policy if self.kind.server == "wrapped" else self.bench.relay_policy
+            wrapped = [self.bench.launcher, "-q", "-p", policy]
+            command = [*wrapped, *command]
+        if self.kind.server == "relayed":
+            self.anchor_relay(wrapped)
         self.run(self.name if not proxied else f"{self.name} server", command, behind)
         if proxied:
             self.run(f"{self.name} proxy", self.kind.server(self.bench, self.port, behind), self.port)
@@ -99,8 +106,17 @@ class Setup:
         for process in self.processes:
             process.settle()
 
+    def anchor_relay(self, wrapped):
+        """A connection of another server keeps the relay between two samples, when it would end for want of work."""
+        self.env = dict(os.environ, WRAPSOCK_RELAY=secrets.token_hex(8))
+        port = self.bench.free_port()
+        self.run(f"{self.name} anchor", [*wrapped, *Stream().command(self.bench, port, "plain")], port)
+        self.held = self.connect(port)
+        self.held.sendall(b"\0")  # a connection changes over with its first read
+        self.processes.append(Relay(self.name, self.processes[0]))
+
     def run(self, name, command, port):
-        self.processes.append(Process(name, command, SERVER_CORE, self.bench.folder))
+        self.processes.append(Process(name, command, SERVER_CORE, self.bench.folder, self.env))
         self.processes[-1].await_port(port)
 
     def cpu(self):
@@ -113,12 +129,16 @@ class Setup:
         for process in self.processes:
             process.alive()
 
+    def connect(self, port=None):
+        """A client of Python's."""
+        raw = socket.create_connection(("127.0.0.1", port or self.port), 10)
+        if self.kind.server == "plain":
+            return raw
+        return ssl.create_default_context(cafile=self.bench.keys.ca).wrap_socket(raw, server_hostname="127.0.0.1")
+
     def ask(self, request, expected):
-        """One exchange by a client of Python's, to prepare the server."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as raw:
-            end = raw
-            if self.kind.server != "plain":
-                end = ssl.create_default_context(cafile=self.bench.keys.ca).wrap_socket(raw, server_hostname="127.0.0.1")
+        """One exchange, to prepare the server."""
+        with self.connect() as end:
             end.sendall(request)
             got = b""
             while len(got) < len(expected):
@@ -126,10 +146,11 @@ class Setup:
                 if not part:
                     break
                 got += part
-            end.close()
         if got != expected:
             raise Refused(f"{self.name}: answered {got[:60]!r} to {request[:60]!r}")
 
     def stop(self):
+        if self.held:
+            self.held.close()
         for process in reversed(self.processes):
             process.stop()

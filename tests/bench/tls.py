@@ -38,8 +38,8 @@ def write_policy(path, text):
     return path
 
 
-def server_policy(folder, keys):
-    return write_policy(os.path.join(folder, "server.conf"), "[defaults]\nunmatched = refuse\n[server bench]\nmatch = *:*\n"
+def server_policy(folder, keys, route="auto"):
+    return write_policy(os.path.join(folder, f"server-{route}.conf"), f"[defaults]\nunmatched = refuse\n[server bench]\nmatch = *:*\nroute = {route}\n"
                         f"certfile = {keys.cert}\nkeyfile = {keys.key}\nciphersuites = {CIPHER}\ngroups = {GROUP}\n")
 
 

@@ -139,11 +139,18 @@ link_end(struct link *l, bool reset)
 }
 
 static bool
-watch(struct link *l, int fd, enum link_side side)
+watch(struct link *l, int op, int fd, enum link_side side, uint32_t more)
 {
-	struct epoll_event e = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = (uint64_t)(uintptr_t)l | side };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET | more, .data.u64 = (uint64_t)(uintptr_t)l | side };
 
-	return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e) == 0;
+	return epoll_ctl(l->epoll, op, fd, &e) == 0;
+}
+
+/* A Unix socket tells of room with every read of the other end, so it is asked to when there was none. */
+void
+link_await_room(struct link *l)
+{
+	l->end_writable = !watch(l, EPOLL_CTL_MOD, l->end, LINK_END, EPOLLOUT);
 }
 
 struct link *
@@ -194,9 +201,9 @@ link_new(int epoll, uint64_t id, int wire, int end, const struct relay_parcel *p
 	l->end = end;
 	l->progress = link_now();
 	l->wire_readable = l->wire_writable = l->end_readable = l->end_writable = true;
-	if (!unpack(l, parcel, size) || !watch(l, wire, LINK_WIRE))
+	if (!unpack(l, parcel, size) || !watch(l, EPOLL_CTL_ADD, wire, LINK_WIRE, EPOLLOUT))
 		goto err;
-	if (!watch(l, end, LINK_END)) {
+	if (!watch(l, EPOLL_CTL_ADD, end, LINK_END, 0)) {
 		epoll_ctl(epoll, EPOLL_CTL_DEL, wire, NULL);
 		goto err;
 	}
@@ -237,8 +244,11 @@ link_event(struct link *l, enum link_side side, uint32_t events)
 	if (side == LINK_WIRE) {
 		l->wire_readable |= failed || events & (EPOLLIN | EPOLLRDHUP);
 		l->wire_writable |= failed || events & EPOLLOUT;
+		l->wire_hung |= failed || events & EPOLLRDHUP;
 	} else {
 		l->end_readable |= failed || events & (EPOLLIN | EPOLLRDHUP);
+		if (!l->end_writable && events & EPOLLOUT)
+			watch(l, EPOLL_CTL_MOD, l->end, LINK_END, 0);
 		l->end_writable |= failed || events & EPOLLOUT;
 		l->finished |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
 		if (events & EPOLLHUP && !l->gone) {

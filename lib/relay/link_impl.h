@@ -8,6 +8,7 @@
 #include "records.h"
 
 enum { LINK_CHUNK = 4 * RECORDS_PLAIN };	/* most that is moved at once where it surely fits */
+enum { LINK_LITTLE = 4096 };			/* moved without asking whether it fits: less than a record, which memory may have to hold */
 
 struct link {
 	struct link *next, **back;	/* of all */
@@ -24,6 +25,8 @@ struct link {
 	uint8_t *plain;			/* opened, and refused by the end so far */
 	size_t plain_off, plain_len;
 	bool wire_readable, end_writable;
+	bool wire_hung;			/* an end or a failure of the wire is to be read */
+	bool bulk;			/* the wire had more than what was taken last */
 	bool ended;			/* nothing more comes from the wire */
 	bool broken;			/* ... and it was no clean end */
 	bool told;			/* the program knows of the end */
@@ -54,6 +57,7 @@ void link_drop(uint8_t **p, size_t n);	/* wiped and freed */
 void link_wire_ends(struct link *, bool clean);
 void link_tls_fails(struct link *);	/* the record engine has failed */
 bool link_no_memory(struct link *);	/* false */
+void link_await_room(struct link *);	/* the end has refused bytes: an event when it takes some again */
 
 bool link_incoming(struct link *);	/* link_in.c: take a chunk from the wire. True = worth another try */
 bool link_outgoing(struct link *);	/* link_out.c: take a chunk from the program. The same */

@@ -25,7 +25,7 @@ deliver(struct link *l, const uint8_t *bytes, size_t n)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0 && errno == EAGAIN) {
-			l->end_writable = false;
+			link_await_room(l);
 			return done;
 		}
 		if (r < 0)
@@ -100,7 +100,7 @@ open_records(struct link *l, size_t n, size_t *used)
 bool
 link_incoming(struct link *l)
 {
-	size_t have = l->in_len, used, n, done;
+	size_t have = l->in_len, ask = 0, used, n, done;
 	ssize_t r = 0;
 
 	if (!deliver_rest(l) || l->ended)
@@ -108,9 +108,11 @@ link_incoming(struct link *l)
 	if (have)
 		memcpy(cipher, l->in, have);
 	if (l->wire_readable) {
+		ask = l->bulk ? incoming_quantum(l, have) : LINK_LITTLE;
 		do
-			r = recv(l->wire, cipher + have, incoming_quantum(l, have), MSG_DONTWAIT);
+			r = recv(l->wire, cipher + have, ask, MSG_DONTWAIT);
 		while (r < 0 && errno == EINTR);
+		l->bulk = r == (ssize_t)ask;
 		if (r < 0 && errno == EAGAIN)
 			l->wire_readable = false;
 		else if (r < 0)
@@ -123,6 +125,7 @@ link_incoming(struct link *l)
 	if (l->ended || r <= 0)
 		return false;
 	l->progress = link_now();
+	l->wire_readable = l->bulk || l->wire_hung;	/* what comes behind a short count is told of */
 	n = open_records(l, have, &used);
 	done = deliver(l, opened, n);
 	free(l->in);
@@ -135,5 +138,5 @@ link_incoming(struct link *l)
 	/* a program that has left has no use for data: what else comes is answered by the kernel, with a reset */
 	if (n && l->gone && l->shut)
 		link_wire_ends(l, false);
-	return true;
+	return l->wire_readable;
 }

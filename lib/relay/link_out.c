@@ -85,7 +85,7 @@ transmit_sealed(struct link *l, size_t n)
 	l->out_len = n - done;
 }
 
-/* The same for the wire. */
+/* As for the other direction: a chunk if the wire surely takes it, else a record. */
 static size_t
 outgoing_quantum(const struct link *l)
 {
@@ -101,17 +101,24 @@ outgoing_quantum(const struct link *l)
 static size_t
 fetch(struct link *l)
 {
-	size_t most = outgoing_quantum(l);
+	size_t most;
 	int queued = 0;
 	ssize_t r;
 
-	if (ioctl(l->end, FIONREAD, &queued) < 0 || queued <= 1)
+	if (ioctl(l->end, FIONREAD, &queued) < 0 || queued <= 1) {
+		l->end_readable = false;
 		return 0;
-	if (most > (size_t)queued - 1)
-		most = (size_t)queued - 1;
+	}
+	most = (size_t)queued - 1;
+	if (most > LINK_LITTLE) {
+		size_t quantum = outgoing_quantum(l);
+
+		most = most < quantum ? most : quantum;
+	}
 	do
 		r = recv(l->end, plain, most, MSG_DONTWAIT);	/* the byte processed before, and all new ones but the last */
 	while (r < 0 && errno == EINTR);
+	l->end_readable = r > 0 && r < queued - 1;		/* what has come since is told of */
 	if (r <= 0)
 		return 0;
 	recv(l->end, plain + r, 1, MSG_DONTWAIT | MSG_PEEK);	/* it is there: nobody else reads */
@@ -189,10 +196,9 @@ link_outgoing(struct link *l)
 		if (again < n)
 			seal(l, plain + 1 + again, n - again);
 		explicit_bzero(plain, n + 1);
-		return !l->mute;
+		return !l->mute && (l->end_readable || l->finished);
 	}
-	l->end_readable = false;
-	if (l->finished)
+	if (l->finished && !l->end_readable)
 		say_goodbye(l);
 	return false;
 }

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define RELAY_MAGIC UINT32_C(0x77720001)
+#define RELAY_MAGIC UINT32_C(0x77720002)
 #define RELAY_LISTENER 3
 #define RELAY_LONGEST (64u << 20)	/* most bytes behind a head */
 
@@ -37,6 +37,7 @@ enum {
 	RELAY_ENDED = 1,		/* the peer's end of stream has been seen: what is held is the last */
 	RELAY_CUT = 2,			/* ... and it came without close_notify */
 	RELAY_SHUT = 4,			/* we have said close_notify and shut the wire for writing */
+	RELAY_NODELAY = 16,		/* the program has set TCP_NODELAY; the wire has it in any case */
 	RELAY_RAGGED = 8		/* suppress_ragged_eofs: an end without close_notify is none the less an end */
 };
 

@@ -260,7 +260,7 @@ setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 		return real.setsockopt(fd, level, name, value, len);
 	if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT)
 		return (int)answer(-ENOPROTOOPT);	/* the first bytes would ride on the SYN: programs fall back */
-	if (s->phase == SOCK_RELAYED && relayed_setsockopt(s, fd, level, name, value, len, &r))
+	if (s->phase == SOCK_RELAYED && relayed_setsockopt(fd, level, name, value, len, &r))
 		return r;
 	if (s->phase != SOCK_WRAPPED)
 		return real.setsockopt(fd, level, name, value, len);

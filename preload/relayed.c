@@ -247,6 +247,8 @@ give_away(struct sock *s, int fd, int *end)
 		return cannot_leave(fd, r);
 	}
 	copy_settings(s, fd, pair[0]);
+	if (s->nodelay)
+		parcel.bytes->flags |= RELAY_NODELAY;
 	if (parcel.shut_read)
 		raw_shutdown(pair[0], SHUT_RD);
 	if (parcel.shut_write)
@@ -442,10 +444,6 @@ relayed_getsockopt(struct sock *s, int fd, int level, int name, void *value, soc
 	}
 	if (!of_the_wire(level, name))
 		return false;
-	if (level == IPPROTO_TCP && name == TCP_NODELAY) {
-		*r = put_int(value, len, s->nodelay);
-		return true;
-	}
 	if (!value || !len) {
 		*r = (int)answer(-EFAULT);
 		return true;
@@ -460,26 +458,21 @@ relayed_getsockopt(struct sock *s, int fd, int level, int name, void *value, soc
 }
 
 bool
-relayed_setsockopt(struct sock *s, int fd, int level, int name, const void *value, socklen_t len, int *r)
+relayed_setsockopt(int fd, int level, int name, const void *value, socklen_t len, int *r)
 {
 	struct relay_option o = { .kind = RELAY_SET, .level = level, .name = name, .length = len };
-	int on;
+	int error;
 
 	if (!of_the_wire(level, name))
 		return false;
 	if (!value || len > sizeof o.value) {
 		*r = (int)answer(value ? -EINVAL : -EFAULT);
-	} else if (level == IPPROTO_TCP && name == TCP_NODELAY) {	/* the wire never waits: a record for each write */
-		*r = len < sizeof on ? (int)answer(-EINVAL) : 0;
-		if (*r == 0) {
-			memcpy(&on, value, sizeof on);
-			s->nodelay = on != 0;
-		}
 	} else if (level == IPPROTO_TCP && (name == TCP_ULP || name == TCP_REPAIR || name == TCP_FASTOPEN_CONNECT)) {
 		*r = (int)answer(-EOPNOTSUPP);
 	} else {
 		memcpy(o.value, value, len);
-		*r = (int)answer(ask_relay(fd, &o));
+		error = ask_relay(fd, &o);
+		*r = (int)answer(error == -ENOTCONN ? 0 : error);	/* over, with nobody left whom it could concern: TCP would take it still */
 	}
 	return true;
 }

@@ -28,7 +28,7 @@ bool relayed(int fd);
 /* Answers for a relayed number: -1 and errno, or what the call returns; relayed_option: false = the pair's own answer will do. */
 int relayed_name(int fd, bool peer, struct sockaddr *, socklen_t *len);
 bool relayed_getsockopt(struct sock *, int fd, int level, int name, void *value, socklen_t *len, int *r);
-bool relayed_setsockopt(struct sock *, int fd, int level, int name, const void *value, socklen_t len, int *r);
+bool relayed_setsockopt(int fd, int level, int name, const void *value, socklen_t len, int *r);
 int relayed_unsent(int fd, int *bytes);
 
 void relayed_finish(void);		/* the process ends, and everything with it: wait for what it wrote */

@@ -38,6 +38,12 @@ testWhatTheProgramIsTold() {
     clean_wires
 }
 
+testWhatAnotherProcessIsTold() {
+    same echo leaves exec-asks
+    same echo leaves pass-asks
+    clean_wires
+}
+
 testOptions() {
     for kind in tls12 tls13; do
         # shellcheck disable=SC2086

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -183,6 +185,7 @@ unpack(struct link *l, const struct relay_parcel *p, size_t size)
 	memcpy(l->who, p->who, sizeof l->who - 1);
 	l->ended = p->flags & RELAY_ENDED;
 	l->ragged = p->flags & RELAY_RAGGED;
+	l->nodelay = (p->flags & RELAY_NODELAY) != 0;
 	l->broken = p->flags & RELAY_CUT && !l->ragged;
 	l->said = l->shut = l->finished = p->flags & RELAY_SHUT;
 	return true;
@@ -381,6 +384,23 @@ link_drained(void)
 	return true;
 }
 
+/* The wire never waits for more, as each write is a record; the program's wish is remembered for who asks. */
+static int
+nodelay(struct link *l, struct relay_option *o)
+{
+	if (o->kind == RELAY_SET) {
+		if (o->length < sizeof l->nodelay)
+			return EINVAL;
+		memcpy(&l->nodelay, o->value, sizeof l->nodelay);
+		l->nodelay = l->nodelay != 0;
+		return 0;
+	}
+	if (o->length > sizeof l->nodelay)
+		o->length = sizeof l->nodelay;
+	memcpy(o->value, &l->nodelay, o->length);
+	return 0;
+}
+
 int
 link_option(struct link *l, struct relay_option *o)
 {
@@ -389,6 +409,8 @@ link_option(struct link *l, struct relay_option *o)
 
 	if (o->length > sizeof o->value)
 		return EINVAL;
+	if (o->kind != RELAY_UNSENT && o->level == IPPROTO_TCP && o->name == TCP_NODELAY)
+		return nodelay(l, o);
 	switch (o->kind) {
 	case RELAY_SET:
 		return setsockopt(l->wire, o->level, o->name, o->value, len) < 0 ? errno : 0;

@@ -32,6 +32,7 @@ struct link {
 	bool told;			/* the program knows of the end */
 	bool deaf;			/* the program cannot read any more: what comes is dropped */
 	bool ragged;
+	int nodelay;			/* what the program believes of the wire */
 
 	/* the program towards the wire */
 	uint8_t *out;			/* ciphertext, refused by the wire so far */

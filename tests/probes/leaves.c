@@ -1,6 +1,7 @@
 /*
- * leaves PORT zero|one|stream|early|exec|meant|spawn|system|popen|vfork|vfork-dup|vfork-flag|vfork-ioctl|pass|last|names|options|children|epoll|reset: ways in which a
- * descriptor leaves the hands of the library, and what the program sees of it afterwards; `leaves - child FD` is the program that some of them start.
+ * leaves PORT zero|one|stream|early|exec|exec-asks|meant|spawn|system|popen|vfork|vfork-dup|vfork-flag|vfork-ioctl|pass|pass-asks|last|names|options|
+ * children|epoll|reset: ways in which a descriptor leaves the hands of the library, and what the program sees of it afterwards; `leaves - child FD` is
+ * the program that some of them start, `leaves - asks FD` one that asks more.
  */
 #include "probe.h"
 
@@ -44,6 +45,56 @@ child(int fd)
 	must("shutdown", shutdown(fd, SHUT_WR));
 }
 
+static int
+number_of(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof value;
+
+	return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
+}
+
+/* What the process that made the connection has set, asked in the one that has got it. */
+static void
+asked_elsewhere(int fd)
+{
+	int one = 1, waiting = -1, unsent = -1;
+	struct tcp_info info;
+	socklen_t ilen = sizeof info;
+	struct linger l = { 0, 0 };
+	socklen_t llen = sizeof l;
+
+	names(fd, NULL);
+	say("nodelay %d, keepalive %d, keepidle %d", number_of(fd, IPPROTO_TCP, TCP_NODELAY), number_of(fd, SOL_SOCKET, SO_KEEPALIVE),
+	    number_of(fd, IPPROTO_TCP, TCP_KEEPIDLE));
+	must("SO_LINGER", getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &llen));
+	must("TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &ilen));
+	say("linger %d %d, state %d", l.l_onoff, l.l_linger, info.tcpi_state);
+	must("send", send(fd, "12345", 5, 0));
+	wait_poll(fd, POLLIN);
+	for (int i = 0; i < 400 && (ioctl(fd, FIONREAD, &waiting) < 0 || waiting < 5 || ioctl(fd, SIOCOUTQ, &unsent) < 0 || unsent); i++)
+		poll(NULL, 0, 5);
+	say("waiting %d, unsent %d", waiting, unsent);
+	say("keepcnt: %s", result(setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &(int){ 4 }, sizeof one)));
+	say("keepcnt %d", number_of(fd, IPPROTO_TCP, TCP_KEEPCNT));
+	say("shutdown: %s", result(shutdown(fd, SHUT_WR)));
+	say("write: %s", result(send(fd, "x", 1, MSG_NOSIGNAL)));
+	read_all(fd, (char[5]){ 0 }, 5, 5);
+	say("end: %s", result(read(fd, &one, 1)));
+	say("nodelay at the end: %s", result(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one)));
+}
+
+static void
+set_all(int fd)
+{
+	int one = 1, seconds = 33;
+
+	must("TCP_NODELAY", setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one));
+	must("SO_KEEPALIVE", setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one));
+	must("TCP_KEEPIDLE", setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds));
+	must("SO_LINGER", setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 7 }, sizeof(struct linger)));
+}
+
 static pid_t
 start(char *const argv[])
 {
@@ -66,15 +117,17 @@ reap(pid_t pid)
 }
 
 static void
-by_exec(int fd, bool meant)
+by_exec(int fd, bool meant, bool asks)
 {
-	char number[16], *argv[] = { self, (char[]){ "-" }, (char[]){ "child" }, number, NULL };
+	char number[16], *argv[] = { self, (char[]){ "-" }, asks ? (char[]){ "asks" } : (char[]){ "child" }, number, NULL };
 	int as = meant ? fd : (int)must("dup", dup(fd));
 
 	if (meant)
 		must("F_SETFD", fcntl(fd, F_SETFD, 0));
 	snprintf(number, sizeof number, "%d", as);
 	echo(fd, "before");
+	if (asks)
+		set_all(fd);
 	reap(start(argv));
 }
 
@@ -149,32 +202,73 @@ by_vfork(int fd, const char *how)
 	reap(pid);
 }
 
+union control {
+	char bytes[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
 static void
-by_pass(int fd, const char *port)
+pass(int over, int fd)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
-	char byte = 'x';
-	struct iovec iov = { &byte, 1 };
+	union control control = { { 0 } };
+	struct iovec iov = { (char[]){ "x" }, 1 };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-	int pair[2], got;
 
-	must("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof fd);
 	memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	must("SCM_RIGHTS out", sendmsg(pair[0], &m, 0));
+	must("SCM_RIGHTS out", sendmsg(over, &m, 0));
+}
+
+static int
+passed(int over)
+{
+	union control control = { { 0 } };
+	struct iovec iov = { (char[]){ "x" }, 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
+	int fd;
+
+	must("SCM_RIGHTS in", recvmsg(over, &m, 0));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fd);
+	return fd;
+}
+
+static void
+by_pass(int fd, const char *port)
+{
+	int pair[2], got;
+
+	must("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	pass(pair[0], fd);
 	close(fd);
-	m.msg_controllen = sizeof control.bytes;
-	must("SCM_RIGHTS in", recvmsg(pair[1], &m, 0));
-	memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof got);
+	got = passed(pair[1]);
 	names(got, port);
 	echo(got, "passed");
 	finish(got);
+}
+
+/* To a process that was there before the connection. */
+static void
+passed_and_asked(const char *port)
+{
+	int pair[2], fd;
+	pid_t pid;
+
+	must("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	pid = (pid_t)must("fork", fork());
+	if (pid == 0) {
+		close(pair[0]);
+		asked_elsewhere(passed(pair[1]));
+		exit(0);
+	}
+	fd = dial(port);
+	echo(fd, "before");
+	set_all(fd);
+	pass(pair[0], fd);
+	close(fd);
+	reap(pid);
 }
 
 static void
@@ -336,7 +430,7 @@ leave(int fd, const char *how, const char *port)
 {
 	static const char *const hows[] = { "zero", "one", "stream", "exec", "meant", "spawn", "vfork", "pass", "last", "names", "options", "children",
 					    "epoll", "reset", "vfork-dup", "vfork-flag", "vfork-ioctl", "system",
-					    "popen" };
+					    "popen", "exec-asks" };
 	size_t i = 0;
 
 	while (i < sizeof hows / sizeof *hows && strcmp(hows[i], how) != 0)
@@ -345,8 +439,8 @@ leave(int fd, const char *how, const char *port)
 	case 0: standard(fd, 0); break;
 	case 1: standard(fd, 1); break;
 	case 2: by_stream(fd); break;
-	case 3: by_exec(fd, false); break;
-	case 4: by_exec(fd, true); break;
+	case 3: by_exec(fd, false, false); break;
+	case 4: by_exec(fd, true, false); break;
 	case 5: by_spawn(fd); break;
 	case 6: case 14: case 15: case 16: by_vfork(fd, how); break;
 	case 7: by_pass(fd, port); break;
@@ -358,6 +452,7 @@ leave(int fd, const char *how, const char *port)
 	case 13: broken(fd); break;
 	case 17: by_shell(fd, false); break;
 	case 18: by_shell(fd, true); break;
+	case 19: by_exec(fd, false, true); break;
 	default: say("what is %s?", how);
 	}
 }
@@ -367,11 +462,13 @@ main(int argc, char **argv)
 {
 	self = argv[0];
 	if (argc > 3) {
-		child(atoi(argv[3]));
+		(strcmp(argv[2], "asks") ? child : asked_elsewhere)(atoi(argv[3]));
 		return 0;
 	}
 	if (strcmp(argv[2], "early") == 0)
 		early_stream(argv[1]);
+	else if (strcmp(argv[2], "pass-asks") == 0)
+		passed_and_asked(argv[1]);
 	else
 		leave(dial(argv[1]), argv[2], argv[1]);
 	return 0;

@@ -309,6 +309,8 @@ conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
 int
 conn_broke(struct conn *c, int fd, int error)
 {
+	if (error == ENOTSOCK && !c->alone)
+		error = EIO;			/* one of its numbers has become another file behind our back */
 	if (!c->error && !c->alone)
 		conn_say(CONN_LOG_INFO, "%s: %s: the connection broke; the program got %s", c->peer, place(c), errmap_name(error));
 	return die(c, fd, error);

@@ -153,6 +153,8 @@ sendmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags)
 		for (unsigned i = 0; i < n; i++)
 			if (!stream_may_pass(&messages[i].msg_hdr))
 				return (int)answer(-EACCES);
+		if (stream_fast_open(fd, flags))
+			return (int)answer(-EOPNOTSUPP);
 		return real.sendmmsg(fd, messages, n, flags);
 	}
 	return send_many(fd, messages, n, flags);

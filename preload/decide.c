@@ -106,7 +106,7 @@ static pthread_once_t first = PTHREAD_ONCE_INIT;
 static void
 at_exit(void)
 {
-	if (atexit(fdlife_finish) != 0)
+	if (atexit(fdlife_finish) != 0 || at_quick_exit(fdlife_finish) != 0)
 		log_line(LOG_LEVEL_WARN, "connections that are open at exit will end without close_notify");
 }
 

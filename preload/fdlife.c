@@ -1,9 +1,12 @@
 /* fdlife.c - numbers given out, doubled and taken back. */
 #include "cancel.h"
 #include "fdlife.h"
+#include "process.h"
 #include "sock.h"
+#include "stdio.h"
 
 #include <linux/close_range.h>
+#include <sys/single_threaded.h>
 
 #include <limits.h>
 #include <stdlib.h>
@@ -21,6 +24,7 @@ close(int fd)
 	errno = saved;
 	return real.close(fd);
 }
+ALSO(close, __close);
 
 struct range {
 	unsigned first, last;
@@ -41,12 +45,24 @@ close_one(int fd, struct sock *s, void *arg)
 		fdtab_close(fd);
 }
 
+/* Our table is the process's: a thread with descriptors of its own would close, and open, the numbers of the others in it. */
+bool
+fdlife_may_part(const char *call, bool new_thread)
+{
+	if ((__libc_single_threaded && !new_thread) || process_foreign() || !(decide_clients() || decide_servers()))
+		return true;
+	log_line(LOG_LEVEL_WARN, "%s would give one thread of several descriptors of its own: refused with EACCES", call);
+	return false;
+}
+
 EXPORT int
 close_range(unsigned first, unsigned last, int flags)
 {
 	struct range r = { first, last, flags & CLOSE_RANGE_CLOEXEC };
 	int saved = errno;
 
+	if (flags & CLOSE_RANGE_UNSHARE && !fdlife_may_part("close_range", false))
+		return (int)answer(-EACCES);
 	if (first <= last)
 		fdtab_each(close_one, &r);
 	errno = saved;
@@ -92,7 +108,7 @@ doubled(struct sock *s, int newfd, bool cloexec)
 			fdtab_set_meant(newfd);
 		return newfd;
 	}
-	if (s->phase != SOCK_WRAPPED)
+	if (s->phase == SOCK_RELAYED)
 		return newfd;
 	log_line(LOG_LEVEL_ERROR, "descriptor %d is beyond the table of %u: refused with EMFILE", newfd, fdtab_size);
 	real.close(newfd);
@@ -127,6 +143,17 @@ dup(int fd)
 	return doubled(s, s->phase == SOCK_WRAPPED ? real.fcntl(fd, F_DUPFD_CLOEXEC, 0) : real.dup(fd), false);
 }
 
+/* Where a stream is over the number that it is to get, libc will read and write there, past us: the relay takes it. */
+static bool
+for_stdio(struct sock *s, int fd, int newfd)
+{
+	if (newfd > 2 && (s->phase == SOCK_RELAYED || real.fcntl(newfd, F_GETFD) < 0 || !stdio_over(newfd)))
+		return true;
+	if (newfd > 2 && s->phase == SOCK_PLANNED)
+		s->escaped = true;
+	return relayed_take(s, fd) == 0;
+}
+
 static int
 dup_onto(int fd, int newfd, int flags, bool two)
 {
@@ -136,7 +163,7 @@ dup_onto(int fd, int newfd, int flags, bool two)
 		return two ? real.dup2(fd, newfd) : real.dup3(fd, newfd, flags);
 	if (s && sock_foreign(s))
 		return foreign_goes(s, fd) < 0 ? -1 : real.dup3(fd, newfd, flags);
-	if (s && newfd >= 0 && newfd <= 2 && relayed_take(s, fd) < 0)
+	if (s && newfd >= 0 && !for_stdio(s, fd, newfd))
 		return (int)answer(-EACCES);
 	if (fdtab_ours(newfd) && real.fcntl(fd, F_GETFD) >= 0) {
 		int saved = errno;
@@ -156,6 +183,7 @@ dup2(int fd, int newfd)
 		return real.dup2(fd, newfd);
 	return dup_onto(fd, newfd, 0, true);
 }
+ALSO(dup2, __dup2);
 
 EXPORT int
 dup3(int fd, int newfd, int flags)
@@ -177,7 +205,7 @@ static void
 finish_one(int fd, struct sock *s, void *arg)
 {
 	(void)arg;
-	if (s->phase == SOCK_WRAPPED && !sock_foreign(s) && core->conn_last(s->conn))
+	if (s->phase == SOCK_WRAPPED && !sock_foreign(s) && sock_cookie(fd) == s->cookie && core->conn_last(s->conn))
 		core->conn_finish(s->conn, fd);
 }
 

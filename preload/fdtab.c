@@ -81,7 +81,7 @@ fdtab_hold_wrapped(int fd)
 {
 	struct sock *s = fdtab_hold(fd);
 
-	if (s && s->phase != SOCK_WRAPPED) {
+	if (s && s->phase != SOCK_WRAPPED && (s->phase != SOCK_PLANNED || !sock_late(s, fd))) {
 		fdtab_put(s);
 		return NULL;
 	}

@@ -92,6 +92,7 @@ fork(void)
 	settle(pid < 0);
 	return pid;
 }
+ALSO(fork, __fork);
 
 EXPORT pid_t
 _Fork(void)

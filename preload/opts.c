@@ -77,6 +77,7 @@ fcntl(int fd, int cmd, ...)
 	va_end(ap);
 	return fdtab_ours(fd) ? control(fd, cmd, arg) : real.fcntl(fd, cmd, arg);
 }
+ALSO(fcntl, __fcntl);
 
 EXPORT int
 fcntl64(int fd, int cmd, ...)
@@ -203,7 +204,9 @@ getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restric
 	if (level == CORE_SOL)
 		return name == CORE_SO_CONN ? give_conn(fd, value, len) : (int)answer(-ENOPROTOOPT);
 	if (level == IPPROTO_TCP)
-		return name == TCP_NODELAY ? give(value, len, s->nodelay) : real.getsockopt(fd, level, name, value, len);
+		return name == TCP_NODELAY ? give(value, len, s->nodelay) :
+		       name == TCP_ZEROCOPY_RECEIVE ? (int)answer(-EOPNOTSUPP) :	/* would take the records from the wire */
+						      real.getsockopt(fd, level, name, value, len);
 	if (name == SO_RCVLOWAT)
 		return give(value, len, core->conn_lowat(s->conn));
 	if (name == SO_ERROR && ((error = pending_error(s, fd)) || core->conn_state(s->conn) == CONN_DEAD))
@@ -268,7 +271,7 @@ setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 		return set_nodelay(s, fd, value, len);
 	if (level == IPPROTO_TCP && (name == TCP_ULP || name == TCP_REPAIR))
 		return (int)answer(-EOPNOTSUPP);
-	if (level == SOL_SOCKET && name == SO_ZEROCOPY)
+	if (level == SOL_SOCKET && (name == SO_ZEROCOPY || name == SO_PEEK_OFF))
 		return (int)answer(-EOPNOTSUPP);
 	if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
 		return set_timeout(s, fd, name, value, len);

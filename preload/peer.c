@@ -186,6 +186,52 @@ socket(int domain, int type, int protocol)
 	return fd;
 }
 
+EXPORT int
+socketpair(int domain, int type, int protocol, int pair[2])
+{
+	int r = real.socketpair(domain, type, protocol, pair);
+
+	for (int i = 0; i < 2 && r == 0; i++)
+		fdtab_forget(pair[i]);
+	return r;
+}
+
+static bool
+adopt_late(struct sock *s, int fd, const struct sockaddr_storage *peer, socklen_t len)
+{
+	enum route route;
+	struct conn *conn;
+	int r = decide(CONFIG_CLIENT, (const void *)peer, len, (const void *)peer, true, &conn, &route);
+
+	if (r == 0)
+		fdtab_forget(fd);
+	else if (r < 0)
+		real.shutdown(fd, SHUT_RDWR);
+	else
+		sock_adopt(fd, s, conn, route, false);	/* it has its slot */
+	return r > 0;
+}
+
+/* By io_uring, or by another process that has the same socket: its first word here, if it is TLS, begins a handshake. */
+bool
+sock_late(struct sock *s, int fd)
+{
+	struct sockaddr_storage peer;
+	unsigned len = sizeof peer;
+	int saved = errno;
+	UNCANCELLED;
+
+	if (raw_getpeername(fd, &peer, &len) < 0 || !inet((struct sockaddr *)&peer, len) || sock_foreign(s))
+		return false;
+	while (atomic_exchange(&s->leaving, true))
+		sched_yield();		/* another thread has met it, too */
+	if (s->phase == SOCK_PLANNED && adopt_late(s, fd, &peer, len))
+		s->client = true;
+	s->leaving = false;
+	errno = saved;
+	return s->phase == SOCK_WRAPPED;
+}
+
 /* TCP said no: the socket is as before and may be tried again. */
 static void
 revert(struct sock *s)
@@ -367,6 +413,7 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 	s->escaped = escapes;
 	return (int)answer(start_client(s, fd, addr, len, conn, route));
 }
+ALSO(connect, __connect);
 
 static void
 note_listener(int fd, const struct sockaddr *addr, socklen_t len)
@@ -533,6 +580,10 @@ shutdown(int fd, int how)
 	if (!s)
 		return real.shutdown(fd, how);
 	REFUSE_FOREIGN(s);
+	if (sock_cookie(fd) != s->cookie) {	/* another socket's number by now */
+		fdtab_forget(fd);
+		return real.shutdown(fd, how);
+	}
 	r = core->conn_shutdown(s->conn, fd, how);
 	sock_after(s, fd);
 	return (int)answer(r);
@@ -592,6 +643,50 @@ inherited_again(int fd)
 		return false;
 	real.fcntl(fd, F_SETFD, FD_CLOEXEC);
 	return true;
+}
+
+/* Would policy leave it as it is, in either role? */
+static bool
+left_plain(int fd)
+{
+	struct sockaddr_storage peer, local;
+	socklen_t plen = sizeof peer, llen = sizeof local;
+	int rule;
+
+	return !sock_tcp(fd) || real.getpeername(fd, (struct sockaddr *)&peer, &plen) < 0 || real.getsockname(fd, (struct sockaddr *)&local, &llen) < 0 ||
+	       (decide_ask(CONFIG_SERVER, (struct sockaddr *)&local, llen, &rule) == 0 &&
+		decide_ask(CONFIG_CLIENT, (struct sockaddr *)&peer, plen, &rule) == 0);
+}
+
+static bool
+may_have(int fd)
+{
+	if (relayed_recognise(fd) || !(decide_clients() || decide_servers()))
+		return true;
+	if (!sock_tcp(fd) || !inherited_again(fd))
+		return left_plain(fd);
+	HOLD s = fdtab_hold(fd);
+
+	return fd > 2 || relayed_take(s, fd) == 0;
+}
+
+/* Another number, from any process's table: of a connection of ours, or the wire of somebody else's. */
+EXPORT int
+pidfd_getfd(int pidfd, int theirs, unsigned flags)
+{
+	int fd = real.pidfd_getfd(pidfd, theirs, flags), saved = errno;
+
+	if (fd < 0)
+		return fd;
+	fdtab_forget(fd);
+	if (!may_have(fd)) {
+		log_line(LOG_LEVEL_WARN, "a connection that policy wraps, taken from another process, is refused with EACCES");
+		fdtab_forget(fd);
+		close_now(fd);
+		return (int)answer(-EACCES);
+	}
+	errno = saved;
+	return fd;
 }
 
 /* 0 = plain, else the sock is bound or the wire is shut down. */

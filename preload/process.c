@@ -4,6 +4,7 @@
 #include "process.h"
 
 #include "decide.h"
+#include "fdlife.h"
 #include "fdtab.h"
 #include "goodbye.h"
 #include "real.h"
@@ -225,6 +226,9 @@ BY(sendfile, sendfile(INT(0), INT(1), PTR(2), LEN(3)))
 BY(splice, splice(INT(0), PTR(1), INT(2), PTR(3), LEN(4), (unsigned)a[5]))
 BY(tee, tee(INT(0), INT(1), LEN(2), (unsigned)a[3]))
 BY(vmsplice, vmsplice(INT(0), PTR(1), LEN(2), (unsigned)a[3]))
+BY(socketpair, socketpair(INT(0), INT(1), INT(2), PTR(3)))
+BY(pidfd_getfd, pidfd_getfd(INT(0), INT(1), (unsigned)a[2]))
+BY(exit_group, (_exit(INT(0)), 0))
 BY(socket, socket(INT(0), INT(1), INT(2)))
 BY(bind, bind(INT(0), (struct sockaddr *)PTR(1), (socklen_t)a[2]))
 BY(listen, listen(INT(0), INT(1)))
@@ -268,6 +272,8 @@ pass(long number, const long a[6])
 static long
 by_clone(const long a[6])
 {
+	if (a[0] & CLONE_THREAD && !(a[0] & CLONE_FILES) && !fdlife_may_part("clone", true))
+		return answer(-EACCES);
 	if (a[0] & CLONE_VM && !(a[0] & CLONE_THREAD))
 		vfork_shared();
 	return pass(SYS_clone, a);
@@ -346,8 +352,9 @@ static const struct number {
 #define NUMBER(name, when) [SYS_##name] = { by_##name, when }
 	NUMBER(read, FIRST), NUMBER(write, FIRST), NUMBER(readv, FIRST), NUMBER(writev, FIRST),
 	NUMBER(preadv2, FIRST), NUMBER(pwritev2, FIRST),
-	NUMBER(sendto, FIRST), NUMBER(recvfrom, FIRST), NUMBER(sendmsg, FIRST), NUMBER(recvmsg, FIRST),
-	NUMBER(sendmmsg, FIRST), NUMBER(recvmmsg, FIRST),
+	NUMBER(sendto, ALWAYS), NUMBER(recvfrom, FIRST), NUMBER(sendmsg, ALWAYS), NUMBER(recvmsg, ALWAYS),
+	NUMBER(sendmmsg, ALWAYS), NUMBER(recvmmsg, ALWAYS), NUMBER(socketpair, ALWAYS), NUMBER(pidfd_getfd, ALWAYS),
+	NUMBER(exit_group, ALWAYS),
 	NUMBER(sendfile, FIRST_TWO), NUMBER(splice, FIRST_AND_THIRD), NUMBER(tee, FIRST_TWO), NUMBER(vmsplice, FIRST),
 	NUMBER(socket, ALWAYS), NUMBER(bind, ALWAYS), NUMBER(listen, ALWAYS), NUMBER(connect, ALWAYS),
 	NUMBER(accept, ALWAYS), NUMBER(accept4, ALWAYS), NUMBER(shutdown, FIRST),

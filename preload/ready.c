@@ -140,6 +140,7 @@ poll(struct pollfd *fds, nfds_t n, int timeout)
 		return real.poll(fds, n, timeout);
 	return poll_both(fds, n, timeout < 0 ? -1 : (int64_t)timeout * 1000000, NULL);
 }
+ALSO(poll, __poll);
 
 EXPORT int
 __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size)
@@ -285,6 +286,7 @@ select(int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e, struct
 	timeout->tv_usec = left % 1000000000 / 1000;
 	return ready;
 }
+ALSO(select, __select);
 
 EXPORT int
 pselect(int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e, const struct timespec *restrict timeout,

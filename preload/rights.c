@@ -4,6 +4,7 @@
 #include "rights.h"
 
 #include "decide.h"
+#include "fdlife.h"
 #include "process.h"
 #include "real.h"
 
@@ -68,6 +69,8 @@ unshare(int flags)
 {
 	int r;
 
+	if (flags & CLONE_FILES && !fdlife_may_part("unshare", false))
+		return (int)answer(-EACCES);
 	rights_before_cage();
 	r = real.unshare(flags);
 	if (r == 0)

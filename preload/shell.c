@@ -112,3 +112,4 @@ popen(const char *command, const char *mode)
 	}
 	return real.popen(text ? text : command, mode);
 }
+ALSO(popen, _IO_popen);

@@ -363,3 +363,28 @@ posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *act
 
 	return spawn(&p, pid, envp, true);
 }
+
+/* A libc that has none: what posix_spawn says of what is not there. */
+static int
+told(int error)
+{
+	return error < 0 ? ENOSYS : error;
+}
+
+EXPORT int
+pidfd_spawn(int *pidfd, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
+	    char *const envp[])
+{
+	struct spawn p = { real.pidfd_spawn, path, actions, attr, argv };
+
+	return told(spawn(&p, pidfd, envp, false));
+}
+
+EXPORT int
+pidfd_spawnp(int *pidfd, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
+	     char *const envp[])
+{
+	struct spawn p = { real.pidfd_spawnp, file, actions, attr, argv };
+
+	return told(spawn(&p, pidfd, envp, true));
+}

@@ -4,6 +4,8 @@
  * A stream reads and writes inside libc, where no wrapper is met: its bytes would reach the wire in clear.  So a connection that gets
  * a stream goes to the relay first, and one that has a stream before it is connected, within connect.
  */
+#include "stdio.h"
+
 #include "cancel.h"
 #include "decide.h"
 #include "relayed.h"
@@ -31,30 +33,53 @@ still_socket(int fd)
 	return false;
 }
 
-static FILE *
-open_stream(int fd, const char *mode)
+/* May a stream be put over it? false = EACCES */
+static bool
+for_stream(int fd)
 {
 	HOLD s = fdtab_hold(fd);
 
 	if (!s || s->phase == SOCK_RELAYED || !still_socket(fd))
-		return real.fdopen(fd, mode);
+		return true;
 	if (s->phase == SOCK_PLANNED) {
 		s->escaped = true;
-		return real.fdopen(fd, mode);
+		return true;
 	}
-	if (sock_foreign(s) || relayed_take(s, fd) < 0) {
-		errno = EACCES;
-		return NULL;
-	}
-	return real.fdopen(fd, mode);
+	return (!sock_foreign(s) && relayed_take(s, fd) == 0) || answer(-EACCES) == 0;
 }
 
 EXPORT FILE *
 fdopen(int fd, const char *mode)
 {
-	if (!fdtab_ours(fd))
-		return real.fdopen(fd, mode);
-	return open_stream(fd, mode);
+	return !fdtab_ours(fd) || for_stream(fd) ? real.fdopen(fd, mode) : NULL;
+}
+ALSO(fdopen, _IO_fdopen);
+
+EXPORT FILE *
+_IO_file_attach(FILE *f, int fd)
+{
+	return !fdtab_ours(fd) || for_stream(fd) ? real._IO_file_attach(f, fd) : NULL;
+}
+
+/* Exported by glibc since ever, in no header any more. */
+FILE *_IO_iter_begin(void);
+FILE *_IO_iter_end(void);
+FILE *_IO_iter_next(FILE *);
+FILE *_IO_iter_file(FILE *);
+void _IO_list_lock(void);
+void _IO_list_unlock(void);
+
+bool
+stdio_over(int fd)
+{
+	bool found = false;
+	UNCANCELLED;
+
+	_IO_list_lock();
+	for (FILE *f = _IO_iter_begin(); f != _IO_iter_end() && !found; f = _IO_iter_next(f))
+		found = fileno_unlocked(_IO_iter_file(f)) == fd;
+	_IO_list_unlock();
+	return found;
 }
 
 static bool
@@ -153,3 +178,22 @@ fclose(FILE *f)
 		return real.fclose(f);
 	return close_stream(f, fd);
 }
+ALSO(fclose, _IO_fclose);
+
+/* What a crash handler calls; libc's own writes inside libc. */
+EXPORT void
+backtrace_symbols_fd(void *const *addresses, int n, int fd)
+{
+	__attribute__((cleanup(freep))) char *text = NULL;
+	char **lines;
+
+	if (!fdtab_ours(fd) || !wrapped(fd)) {
+		real.backtrace_symbols_fd(addresses, n, fd);
+		return;
+	}
+	lines = backtrace_symbols(addresses, n);
+	text = (char *)lines;			/* one block holds them all */
+	for (int i = 0; lines && i < n; i++)
+		dprintf(fd, "%s\n", lines[i]);
+}
+ALSO(backtrace_symbols_fd, __backtrace_symbols_fd);

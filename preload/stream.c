@@ -2,19 +2,33 @@
 #include "sock.h"
 #include "stream.h"
 
+#include "raw.h"
+
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
 
-/* ENOTSOCK proves that libc closed the number behind our back and that it is a file now. */
+static void
+cut_other(int fd, struct sock *s, void *stale)
+{
+	if (s == stale && sock_cookie(fd) == s->cookie)
+		raw_shutdown(fd, SHUT_RDWR);
+}
+
+/*
+ * Was the number closed behind our back, and is it another file now?  What was written has met the connection's state: under its other numbers it
+ * has failed, and is cut.
+ */
 static bool
-stale(const struct sock *s, int fd, ssize_t r)
+stale(struct sock *s, int fd, ssize_t r)
 {
 	if (r == -EIO && s->phase == SOCK_RELAYED)
 		return true;		/* another thread has handed it over meanwhile */
-	if (r != -ENOTSOCK)
+	if (r >= 0 || r == -EAGAIN || r == -EINTR || sock_cookie(fd) == s->cookie || !fdtab_holds(fd, s->conn))
 		return false;
 	fdtab_forget(fd);
+	if (core->conn_error(s->conn))
+		fdtab_each(cut_other, s);
 	return true;
 }
 
@@ -88,6 +102,7 @@ read(int fd, void *buf, size_t len)
 {
 	return fdtab_ours(fd) ? read_ours(fd, buf, len) : real.read(fd, buf, len);
 }
+ALSO(read, __read);
 
 EXPORT ssize_t
 __read_chk(int fd, void *buf, size_t len, size_t size)
@@ -214,6 +229,7 @@ write(int fd, const void *buf, size_t len)
 {
 	return fdtab_ours(fd) ? write_ours(fd, buf, len) : real.write(fd, buf, len);
 }
+ALSO(write, __write);
 
 EXPORT ssize_t
 writev(int fd, const struct iovec *iov, int iovcnt)
@@ -234,10 +250,11 @@ send(int fd, const void *buf, size_t len, int flags)
 		return real.send(fd, buf, len, flags);
 	return sendto(fd, buf, len, flags, NULL, 0);
 }
+ALSO(send, __send);
 
 /* TCP Fast Open would put the first bytes into the SYN: the programs that use it fall back to connect. */
-static bool
-fast_open(int fd, int flags)
+bool
+stream_fast_open(int fd, int flags)
 {
 	return flags & MSG_FASTOPEN && decide_clients() && sock_tcp(fd);
 }
@@ -251,7 +268,7 @@ sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *ad
 		return transmit(s, fd, &(struct iovec){ (void *)(uintptr_t)buf, len }, 1, flags);
 	if (s && s->phase == SOCK_RELAYED)	/* TCP heeds no address, and we know no urgent data */
 		return flags & MSG_OOB ? answer(-EOPNOTSUPP) : real.send(fd, buf, len, flags & ~MSG_FASTOPEN);
-	return fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendto(fd, buf, len, flags, addr, addrlen);
+	return stream_fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendto(fd, buf, len, flags, addr, addrlen);
 }
 
 /* A wrapped connection that is passed to another process goes to the relay first. */
@@ -296,11 +313,37 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
 	if (!s) {
 		if (!stream_may_pass(msg))
 			return answer(-EACCES);
-		return fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendmsg(fd, msg, flags);
+		return stream_fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendmsg(fd, msg, flags);
 	}
 	if (msg->msg_control && msg->msg_controllen)
 		return answer(-EOPNOTSUPP);
 	if (bad_vectors(msg->msg_iov, (int)msg->msg_iovlen))
 		return answer(-EMSGSIZE);
 	return transmit(s, fd, msg->msg_iov, (int)msg->msg_iovlen, flags);
+}
+
+/* Of any descriptor, in libc: a read or write of eight bytes that is not met by its name. */
+
+static bool
+is_wrapped(int fd)
+{
+	HOLD s = fdtab_hold_wrapped(fd);
+
+	return s != NULL;
+}
+
+EXPORT int
+eventfd_read(int fd, eventfd_t *value)
+{
+	if (!fdtab_ours(fd) || !is_wrapped(fd))
+		return real.eventfd_read(fd, value);
+	return read(fd, value, sizeof *value) == (ssize_t)sizeof *value ? 0 : -1;
+}
+
+EXPORT int
+eventfd_write(int fd, eventfd_t value)
+{
+	if (!fdtab_ours(fd) || !is_wrapped(fd))
+		return real.eventfd_write(fd, value);
+	return write(fd, &value, sizeof value) == (ssize_t)sizeof value ? 0 : -1;
 }

@@ -1,6 +1,8 @@
 /* vfork.c - the calls that make a process without running the fork hooks, and what remembers that they did. */
 #include "vfork.h"
 
+#include "decide.h"
+#include "fdlife.h"
 #include "process.h"
 #include "real.h"
 
@@ -75,7 +77,7 @@ vfork_failed(int error)
  * libc's own.  A vfork child may vfork in its turn: what the depth was before is kept in another.
  */
 #if defined(__x86_64__)
-__asm__(".text\n.globl vfork\n.type vfork, @function\nvfork:\n"
+__asm__(".text\n.globl vfork, __vfork\n.type vfork, @function\n.type __vfork, @function\nvfork:\n__vfork:\n"
 	"endbr64\n"
 	"movq vfork_depth@gottpoff(%rip), %rdx\n"
 	"movl %fs:(%rdx), %esi\n"
@@ -96,7 +98,7 @@ __asm__(".text\n.globl vfork\n.type vfork, @function\nvfork:\n"
 	"jmp vfork_failed\n"
 	".size vfork, . - vfork\n");
 #elif defined(__aarch64__)
-__asm__(".text\n.globl vfork\n.type vfork, %function\nvfork:\n"
+__asm__(".text\n.globl vfork, __vfork\n.type vfork, %function\n.type __vfork, %function\nvfork:\n__vfork:\n"
 	"hint #34\n"			/* bti c */
 	"adrp x9, :gottprel:vfork_depth\n"
 	"ldr x9, [x9, #:gottprel_lo12:vfork_depth]\n"
@@ -131,7 +133,10 @@ clone(int (*start)(void *), void *stack, int flags, void *arg, ...)
 	tls = va_arg(ap, void *);
 	child = va_arg(ap, void *);
 	va_end(ap);
+	if (flags & CLONE_THREAD && !(flags & CLONE_FILES) && !fdlife_may_part("clone", true))
+		return (int)answer(-EACCES);
 	if (flags & CLONE_VM && !(flags & CLONE_THREAD))
 		vfork_shared();
 	return real.clone(start, stack, flags, arg, parent, tls, child);
 }
+ALSO(clone, __clone);

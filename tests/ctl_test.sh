@@ -211,6 +211,21 @@ test_doctor_when_fine_then_says_what_would_be_used() {
     assertNotContains "$out" "[client cache]"
 }
 
+test_doctor_when_something_goes_past_us_then_notes_it() {
+    cat >"$tmp/past.c" <<-'END'
+	#define _GNU_SOURCE
+	#include <dlfcn.h>
+	#include <netdb.h>
+	int main(int argc, char **argv) { return rcmd(argv, (unsigned short)argc, "", "", "", 0) + !dlmopen(LM_ID_NEWLM, argv[0], 1); }
+	END
+    gcc -o "$tmp/past" "$tmp/past.c"
+    run ctl -p "$POLICY" doctor "$tmp/past"
+    assertContains "$out" "protected: yes"
+    assertContains "$out" "note: $tmp/past can load a second C library"
+    assertContains "$out" "(it calls rcmd)"
+    assertNotContains "$out" "(it calls rexec)"
+}
+
 test_doctor_when_not_then_says_why() {
     begin_case "static"
     echo 'int main(void) { return 0; }' >"$tmp/null.c"

@@ -12,8 +12,18 @@ static const struct {
 	const char *library, *remark;
 } known[] = {
 	{ "liburing.so", "uses io_uring, and wrapsock cannot see what it does there: such a rule needs route = relay" },
+	{ "libaio.so", "uses the kernel's asynchronous I/O, and wrapsock cannot see what it does with it: for sockets such a rule needs route = relay" },
 	{ "libssl.so", "can speak TLS itself: switch that off where a rule wraps its connections" },
 	{ "libgnutls.so", "can speak TLS itself: switch that off where a rule wraps its connections" },
+};
+
+static const struct {
+	const char *function, *remark;
+} imports[] = {
+	{ "dlmopen", "can load a second C library, whose calls wrapsock does not see" },
+	{ "rcmd", "connects inside the C library: refused unless policy leaves the connection plain" },
+	{ "rexec", "connects inside the C library: refused unless policy leaves the connection plain" },
+	{ "clnttcp_create", "calls SunRPC: by libtirpc it can be wrapped; inside a C library from before 2.32 its connections are not seen" },
 };
 
 static void
@@ -45,6 +55,9 @@ print_remarks(const char *path)
 			if (strncmp(name, known[i].library, strlen(known[i].library)) == 0)
 				printf("note: %s %s (it needs %s)\n", path, known[i].remark, name);
 	}
+	for (size_t i = 0; elf_is_ours(&f) && i < sizeof imports / sizeof *imports; i++)
+		if (elf_imports(&f, imports[i].function))
+			printf("note: %s %s (it calls %s)\n", path, imports[i].remark, imports[i].function);
 	if (elf_is_ours(&f) && !libc)
 		printf("note: %s does not need the C library by itself: what it does with sockets may not be seen\n", path);
 	elf_close(&f);

@@ -262,21 +262,37 @@ elf_needed(const struct elf_file *f, size_t *at)
 }
 
 /* Linkers put the string table right behind the symbols, so that is where they end at the latest. */
-const void *
-elf_data(const struct elf_file *f, const char *symbol, size_t size)
+static bool
+find_symbol(const struct elf_file *f, const char *symbol, bool defined, ElfW(Sym) *s)
 {
-	uint64_t symbols, strings, offset;
-	ElfW(Sym) s;
+	uint64_t symbols, strings;
 	const void *from;
 	const char *name;
 
 	if (!table(f, DT_SYMTAB, &symbols) || !table(f, DT_STRTAB, &strings))
-		return NULL;
-	for (uint64_t at = symbols; at + sizeof s <= strings && (from = part(f, at, sizeof s)); at += sizeof s) {
-		memcpy(&s, from, sizeof s);
-		name = string(f, strings + s.st_name);
-		if (name && strcmp(name, symbol) == 0 && s.st_shndx != SHN_UNDEF && offset_of(f, s.st_value, &offset))
-			return part(f, offset, size);
+		return false;
+	for (uint64_t at = symbols; at + sizeof *s <= strings && (from = part(f, at, sizeof *s)); at += sizeof *s) {
+		memcpy(s, from, sizeof *s);
+		name = string(f, strings + s->st_name);
+		if (name && strcmp(name, symbol) == 0 && (s->st_shndx != SHN_UNDEF) == defined)
+			return true;
 	}
-	return NULL;
+	return false;
+}
+
+const void *
+elf_data(const struct elf_file *f, const char *symbol, size_t size)
+{
+	uint64_t offset;
+	ElfW(Sym) s;
+
+	return find_symbol(f, symbol, true, &s) && offset_of(f, s.st_value, &offset) ? part(f, offset, size) : NULL;
+}
+
+bool
+elf_imports(const struct elf_file *f, const char *symbol)
+{
+	ElfW(Sym) s;
+
+	return find_symbol(f, symbol, false, &s);
 }

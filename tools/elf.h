@@ -30,5 +30,6 @@ const char *elf_soname(const struct elf_file *);	/* NULL = none */
 const char *elf_needed(const struct elf_file *, size_t *at);
 /* size bytes of the data that a dynamic symbol names, or NULL. */
 const void *elf_data(const struct elf_file *, const char *symbol, size_t size);
+bool elf_imports(const struct elf_file *, const char *symbol);	/* takes a function of that name from another object */
 
 #endif

@@ -153,6 +153,29 @@ no other child
 ends: True" "$out"
 }
 
+# A few hundred connections stand for the thousands that a relay can hold.
+testManyConnections() {
+    if [ "$(id -u)" -ne 0 ]; then
+        skip "another process's descriptors are shown to root alone"
+        return
+    fi
+    if [ -n "$sanitizer" ]; then
+        skip "a sanitizer's memory is another matter"
+        return
+    fi
+    write_policy "$tmp/relay.conf" <<-END
+	[client all]
+	match = *:*
+	ca_certs = @CERTS@/ca.pem
+	route = relay
+	END
+    # shellcheck disable=SC2086
+    run timeout 50 $launcher -p "$tmp/relay.conf" -- "$PYTHON" "$TOP/tests/peers/relays.py" "$(port tls13 echo)" 100
+    assertEquals "$err" "relays: 1
+descriptors for each: 2.0
+at most 40 KiB for each" "$out"
+}
+
 # Keys go to a relay of one's own user: another one after rights were given up.
 testAnotherUser() {
     if [ "$(id -u)" -ne 0 ]; then

@@ -15,6 +15,9 @@ RATIOS = [
     ("new connection, full", "wrapsock", "server", 1.02, None),
     ("new connection, full", "wrapsock-client", "load", 0.50, 0.40),
 ]
+# Scenario, other set-up, the relay's server CPU as a ratio to that one's.
+RELAY = [("bulk, server sends", "stunnel", 1.0), ("bulk, server receives", "stunnel", 1.0), ("ping-pong 64 B, one core", "wrapsock", 2.0)]
+RELAY_KIB = 40
 WORDS = {"server": "server CPU", "load": "client CPU", "p50": "p50"}
 PROXY_LIMIT, IDLE_LIMIT, IDLE_KIB, IDLE_BOUND, CALL_LIMIT, START_LIMIT = 0.60, 1.00, 14.6, 13.5, 3.0, 0.3
 
@@ -65,6 +68,13 @@ def rows(results, smalls):
         if scenario.startswith("nginx") and {"wrapsock", "plain"} <= block.keys():
             more = block["wrapsock"].server - block["plain"].server
             table.append(Row(f"{scenario}: memory, wrapsock less plain", "KiB", (more, more, more), IDLE_KIB, IDLE_BOUND))
+        if "wrapsock-relay" in block:
+            each = block["wrapsock-relay"].server
+            table.append(Row(f"{scenario}: memory, wrapsock-relay", "KiB", (each, each, each), RELAY_KIB))
+    for scenario, other, limit in RELAY:
+        block = results.get(scenario, {})
+        here = compared(block["wrapsock-relay"], block[other], "server") if {"wrapsock-relay", other} <= block.keys() else None
+        table.append(Row(f"{scenario}: server CPU, wrapsock-relay", f"x {other}", here, limit))
     worst = against_proxies(results)
     table.append(Row(f"best proxy{f', the worst scenario: {worst[1]}, {worst[2]}' if worst else ''}", "x proxy", worst and worst[0], PROXY_LIMIT))
     small = {(one.name, one.unit): (one.added, one.least, one.most) for one in smalls}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Run under wrapsock: what the relay is to the processes that need it. relays.py PORT of an echo server that the policy wraps."""
+"""Run under wrapsock: what the relay is to the processes that need it, and what it needs. relays.py PORT of an echo server that the policy
+wraps; relays.py PORT COUNT under route = relay: its descriptors and KiB for each of COUNT connections."""
 import os
 import socket
 import sys
@@ -36,6 +37,38 @@ def gone(pid):
             return True
         time.sleep(0.02)
     return False
+
+
+def needs(relay):
+    """(descriptors, KiB)"""
+    with open("/proc/%d/status" % relay) as f:
+        resident = next(line.split()[1] for line in f if line.startswith("VmRSS:"))
+    return len(os.listdir("/proc/%d/fd" % relay)), int(resident)
+
+
+def used():
+    """A connection that has been used in both directions, and goes on to exist."""
+    sock = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    sock.sendall(b"x" * 5000)
+    left = 5000
+    while left:
+        left -= len(sock.recv(left))
+    return sock
+
+
+def many(count):
+    held = [used() for _ in range(20)]
+    found = relays([os.getpid()])
+    before = needs(found[0])
+    held += [used() for _ in range(count)]
+    after = needs(found[0])
+    print("relays:", len(relays([os.getpid()])))
+    print("descriptors for each:", (after[0] - before[0]) / count)
+    kib = (after[1] - before[1]) / count
+    print("at most 40 KiB for each" if kib <= 40 else "%.1f KiB for each" % kib)
+    print("KiB for each: %.1f" % kib, file=sys.stderr)
+    for sock in held:
+        sock.close()
 
 
 def main():
@@ -75,4 +108,7 @@ def main():
     print("ends:", gone(relay))
 
 
-main()
+if len(sys.argv) > 2:
+    many(int(sys.argv[2]))
+else:
+    main()

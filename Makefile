@@ -86,6 +86,14 @@ $(BUILD)/libwrapsock.so: $(lib) $(BUILD)/libwrapsock.map
 $(BUILD)/libwrapsock-preload.so: ARGS = -shared -Wl,-soname,libwrapsock-preload.so.$(VERSION) -Wl,--version-script=$(BUILD)/libwrapsock-preload.map
 $(BUILD)/libwrapsock-preload.so: $(preload) $(policy) $(BUILD)/lib/log.o $(BUILD)/lib/stack.o $(BUILD)/libwrapsock-preload.map
 	$(link)
+# The same with a table that a test can come to the end of, and what it loads beside itself.
+$(BUILD)/small/fdtab.o: preload/fdtab.c Makefile
+	$(call compile,-U_FORTIFY_SOURCE -DTABLE_MOST=64u $(INCLUDES))
+$(BUILD)/small/libwrapsock-preload.so: ARGS = -shared -Wl,--version-script=$(BUILD)/libwrapsock-preload.map
+$(BUILD)/small/libwrapsock-preload.so: $(filter-out %/fdtab.o,$(preload)) $(BUILD)/small/fdtab.o $(policy) $(BUILD)/lib/log.o $(BUILD)/lib/stack.o \
+		$(BUILD)/libwrapsock-preload.map
+	$(link)
+	$(Q)ln -sf ../libwrapsock.so ../wrapsock-relay $(@D)
 $(BUILD)/wrapsock-relay: ARGS = -pie -lcrypto
 $(BUILD)/wrapsock-relay: $(relay) $(BUILD)/lib/engine_openssl_records.o $(BUILD)/lib/engine_openssl_derive.o $(BUILD)/lib/log.o
 	$(link)
@@ -120,7 +128,7 @@ $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
 
-tested: $(programs) $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge $(worker)
+tested: $(programs) $(BUILD)/small/libwrapsock-preload.so $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge $(worker)
 $(worker): ARGS = $(test-flags) -lssl -lcrypto
 $(worker): $(sort $(wildcard tests/property/*.[ch])) Makefile
 	$(link)

@@ -19,7 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef TABLE_MOST
 #define TABLE_MOST (1u << 20)
+#endif
 #define CLOEXEC_BIT ((uintptr_t)1)
 #define MEANT_BIT ((uintptr_t)2)
 

@@ -35,10 +35,10 @@ struct engine_ctx {
 	bool shared;				/* ... in other processes, too */
 };
 
-/* TLS 1.3: the traffic secret of one direction, and the number of its next record in any version. */
+/* TLS 1.3: the traffic secret of one direction, and key and IV where they were seen; and the number of its next record in any version. */
 struct engine_direction {
-	uint8_t secret[ENGINE_SECRET_MAX];
-	size_t secret_len;
+	uint8_t secret[ENGINE_SECRET_MAX], key[32], iv[12];
+	size_t secret_len, key_len, iv_len;	/* 0 = not known */
 	uint64_t sequence;
 };
 
@@ -196,10 +196,9 @@ bool engine_expand(const EVP_MD *, struct engine_bytes secret, struct engine_byt
 bool engine_expand_label(OSSL_LIB_CTX *lib, const uint8_t *secret, size_t secret_len, const char *label, uint8_t *out, size_t len);
 
 /*
- * engine_openssl_schedule.c: what libssl asks of its library context when it derives TLS 1.3's keys, answered by us. start: false = it cannot be
- * had.  SCHEDULE prefers it: for every fetch of an SSL_CTX.  watch: the traffic secrets that this thread derives from now on are this engine's; NULL = nobody's.
+ * engine_openssl_schedule.c: what libssl asks of its library context when it derives TLS 1.3's keys, answered by us. start: from now on; false = it
+ * cannot be had.  watch: the traffic keys that this thread derives from now on are this engine's; NULL = nobody's.
  */
-#define ENGINE_SCHEDULE "?provider=wrapsock"
 bool engine_schedule_start(OSSL_LIB_CTX *);
 void engine_schedule_watch(struct engine *);
 

@@ -414,7 +414,7 @@ engine_ctx_new(const struct config *c, char *err, size_t errsize, char *warn, si
 		return NULL;
 	}
 	engine_guard_enter(&g);
-	ctx->ssl = SSL_CTX_new_ex(engine_lib(), ENGINE_SCHEDULE, c->role == CONFIG_SERVER ? TLS_server_method() : TLS_client_method());
+	ctx->ssl = SSL_CTX_new_ex(engine_lib(), NULL, c->role == CONFIG_SERVER ? TLS_server_method() : TLS_client_method());
 	ERR_clear_error();	/* what the host's openssl.cnf could not do to it */
 	if (!ctx->ssl)
 		engine_say(err, errsize, "out of memory");
@@ -449,7 +449,7 @@ engine_check(const struct config *c, struct engine_refusal *why)
 	engine_guard_enter(&g);
 	ctx = calloc(1, sizeof(*ctx));
 	if (ctx)
-		ctx->ssl = SSL_CTX_new_ex(engine_lib(), ENGINE_SCHEDULE, c->role == CONFIG_SERVER ? TLS_server_method() : TLS_client_method());
+		ctx->ssl = SSL_CTX_new_ex(engine_lib(), NULL, c->role == CONFIG_SERVER ? TLS_server_method() : TLS_client_method());
 	ERR_clear_error();
 	if (!ctx || !ctx->ssl)
 		SAY(&r, "out of memory");

@@ -159,6 +159,7 @@ direction_update(SSL *ssl, struct engine_direction *d)
 		memcpy(d->secret, next, d->secret_len);
 	else
 		d->secret_len = 0;	/* cannot be exported any more */
+	d->key_len = d->iv_len = 0;
 	d->sequence = 0;
 	OPENSSL_cleanse(next, sizeof(next));
 }
@@ -239,6 +240,16 @@ aead_of(const SSL_CIPHER *cipher, struct engine_records *out)
 	}
 }
 
+/* What the handshake has derived, or derived again. */
+static bool
+traffic_key(const struct engine_direction *d, const char *label, const uint8_t *seen, size_t seen_len, uint8_t *out, size_t len)
+{
+	if (seen_len != len)
+		return engine_expand_label(engine_lib(), d->secret, d->secret_len, label, out, len);
+	memcpy(out, seen, len);
+	return true;
+}
+
 static bool
 export_tls13(const struct engine *e, const EVP_MD *md, size_t key_len, struct engine_records *out)
 {
@@ -251,8 +262,8 @@ export_tls13(const struct engine *e, const EVP_MD *md, size_t key_len, struct en
 		out->dir[i].secret_len = d->secret_len;
 		out->dir[i].key_len = key_len;
 		out->dir[i].iv_len = 12;
-		if (!engine_expand_label(engine_lib(), d->secret, d->secret_len, "key", out->dir[i].key, key_len)
-		    || !engine_expand_label(engine_lib(), d->secret, d->secret_len, "iv", out->dir[i].iv, 12))
+		if (!traffic_key(d, "key", d->key, d->key_len, out->dir[i].key, key_len)
+		    || !traffic_key(d, "iv", d->iv, d->iv_len, out->dir[i].iv, 12))
 			return false;
 	}
 	return true;

@@ -85,22 +85,38 @@ extract(const struct asked *a, const EVP_MD *md, uint8_t *out, size_t len)
 	return ok;
 }
 
-/* The traffic secrets of the connection's data, as they pass. */
+/* The secret, key or IV for one direction of the connection's data. */
 static void
-watch(const struct asked *a, const uint8_t *out, size_t len)
+keep(uint8_t *to, size_t room, size_t *to_len, const uint8_t *out, size_t len)
 {
-	static const char names[2][12] = {"c ap traffic", "s ap traffic"};
-	struct engine *e = watched;
+	if (len <= room)
+		memcpy(to, out, len);
+	*to_len = len <= room ? len : 0;
+}
 
-	if (!e || a->mode != EVP_KDF_HKDF_MODE_EXPAND_ONLY || a->label.len != sizeof(names[0]) || len > sizeof(e->dir[0].secret))
-		return;
-	for (int server = 0; server < 2; server++) {
-		struct engine_direction *d = &e->dir[server == (e->config->role == CONFIG_SERVER)];
+static bool
+is(struct engine_bytes a, const void *b, size_t len)
+{
+	return a.len == len && len > 0 && memcmp(a.bytes, b, len) == 0;
+}
 
-		if (memcmp(a->label.bytes, names[server], sizeof(names[0])) != 0)
+/* They pass here, each secret before its key and IV. */
+static void
+watch(struct engine *e, const struct asked *a, const uint8_t *out, size_t len)
+{
+	bool server = e->config->role == CONFIG_SERVER;
+
+	for (int i = 0; i < 2; i++) {
+		struct engine_direction *d = &e->dir[i];
+
+		if (is(a->label, (i == 1) == server ? "s ap traffic" : "c ap traffic", 12))
+			keep(d->secret, sizeof(d->secret), &d->secret_len, out, len);
+		if (!is(a->key, d->secret, d->secret_len))
 			continue;
-		memcpy(d->secret, out, len);
-		d->secret_len = len;
+		if (is(a->label, "key", 3))
+			keep(d->key, sizeof(d->key), &d->key_len, out, len);
+		else if (is(a->label, "iv", 2))
+			keep(d->iv, sizeof(d->iv), &d->iv_len, out, len);
 	}
 }
 
@@ -130,8 +146,8 @@ derive(void *ctx, unsigned char *out, size_t len, const OSSL_PARAM params[])
 	else if (md && a.mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY && a.key.bytes)
 		ok = engine_expand(md, a.key, whole_label(&a, label), a.context, out, len);
 	EVP_MD_free(md);
-	if (ok)
-		watch(&a, out, len);
+	if (ok && watched && a.mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY)
+		watch(watched, &a, out, len);
 	return ok;
 }
 
@@ -195,7 +211,8 @@ engine_schedule_start(OSSL_LIB_CTX *lib)
 	schedule_lib = lib;
 	digests[0] = EVP_MD_fetch(lib, "SHA256", NULL);
 	digests[1] = EVP_MD_fetch(lib, "SHA384", NULL);
-	if (digests[0] && digests[1] && OSSL_PROVIDER_add_builtin(lib, "wrapsock", provide) && OSSL_PROVIDER_load(lib, "wrapsock"))
+	if (digests[0] && digests[1] && OSSL_PROVIDER_add_builtin(lib, "wrapsock", provide) && OSSL_PROVIDER_load(lib, "wrapsock")
+	    && EVP_set_default_properties(lib, "?provider=wrapsock"))
 		return true;
 	EVP_MD_free(digests[0]);
 	EVP_MD_free(digests[1]);

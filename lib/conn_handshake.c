@@ -51,6 +51,7 @@ finished(struct conn *c)
 {
 	c->deadline = INT64_MAX;
 	c->fresh = c->config->role == CONFIG_CLIENT;
+	c->overhead = engine_overhead(c->tls);
 	c->state = CONN_OPEN;
 	if (!c->alone)
 		say_open(c);

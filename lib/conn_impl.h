@@ -16,7 +16,6 @@
 #define RECORD_HEADER 5
 #define RECORD_PLAIN 16384		/* RFC 8446, 5.1: the most plaintext of one record */
 #define RECORD_CIPHER (RECORD_PLAIN + 2048)	/* RFC 5246, 6.2.3; TLS 1.3 allows 256 only */
-#define RECORD_OVERHEAD_MIN 17		/* TLS 1.3: tag and content type; no suite that we speak has less */
 #define BATCH_RECORDS 4		/* most records encrypted for one send: they fit into a borrowed buffer, and into the cache */
 
 enum { READING, WRITING };
@@ -54,6 +53,8 @@ struct conn {
 	int waiters;
 
 	/* reading */
+	size_t overhead;		/* bytes by which a record's body is longer than its data, at least */
+	size_t seen;			/* bytes at the end of wire.in that are still in the kernel, too */
 	uint8_t *left;			/* ciphertext of an incomplete record */
 	size_t left_len;
 	uint8_t *held;			/* plaintext decrypted ahead of the program */

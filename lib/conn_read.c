@@ -36,13 +36,29 @@ conn_in_begin(struct conn *c)
 	return true;
 }
 
+/* What was seen leaves the kernel: all of it, or as far as it was opened. */
+static int
+take_seen(struct conn *c, int fd, bool all)
+{
+	struct engine_wire *w = &c->wire;
+	uint8_t *buf = (uint8_t *)(uintptr_t)w->in;
+	size_t closed = all ? 0 : w->in_len - w->in_off, keep = closed < c->seen ? closed : c->seen, n = c->seen - keep;
+
+	long taken = n ? raw_recv(fd, buf + w->in_len - c->seen, n, MSG_DONTWAIT | MSG_TRUNC) : 0;
+
+	w->in_len -= keep;
+	c->seen = 0;
+	return taken == (long)n ? 0 : conn_fail(c, fd, EIO, "data that had arrived is gone: somebody else reads from the socket");
+}
+
 int
 conn_in_end(struct conn *c, int fd)
 {
-	size_t n = c->wire.in_len - c->wire.in_off;
 	uint8_t *buf = (uint8_t *)(uintptr_t)c->wire.in;
-	int r = 0;
+	int r = c->seen ? take_seen(c, fd, false) : 0;
+	size_t n;
 
+	n = c->wire.in_len - c->wire.in_off;
 	free(c->left);
 	c->left = NULL;
 	c->left_len = 0;
@@ -82,6 +98,13 @@ compact(struct engine_wire *w)
 	w->in_off = 0;
 }
 
+/* Ciphertext of this length holds no more data than that, however it is cut into records. */
+static size_t
+ciphertext(const struct conn *c, size_t room)
+{
+	return room + (room + RECORD_PLAIN - 1) / RECORD_PLAIN * (RECORD_HEADER + c->overhead);
+}
+
 /* 1 = all of want, 0 = less, or -EAGAIN, -EPIPE at the end of stream, or the kernel's error. */
 static int
 take(struct conn *c, int fd, size_t want, int flags)
@@ -101,11 +124,29 @@ take(struct conn *c, int fd, size_t want, int flags)
 	return (size_t)n == want;
 }
 
+/*
+ * The least that is needed, and what comes behind it for a caller with room for it.  Behind a close_notify the peer may go on in plain, for
+ * callers that know of TLS: they only see that far, and it leaves the kernel when it has been opened.
+ */
+static int
+take_most(struct conn *c, int fd, size_t least, size_t room)
+{
+	size_t most = ciphertext(c, room), have = c->wire.in_len;
+	int r;
+
+	if (most <= have + least)
+		return take(c, fd, least, 0);
+	r = take(c, fd, most - have, c->alone ? MSG_PEEK : 0);
+	if (c->alone)
+		c->seen = c->wire.in_len - have;
+	return r;
+}
+
 int
 conn_fill(struct conn *c, int fd, size_t room)
 {
 	struct engine_wire *w = &c->wire;
-	size_t have, size, rest, spare;
+	size_t have, size, rest;
 	int r;
 
 	compact(w);
@@ -113,9 +154,8 @@ conn_fill(struct conn *c, int fd, size_t room)
 	size = record_size(w);
 	if (room > 64 * 1024)
 		room = 64 * 1024;
-	spare = c->alone ? 0 : room;	/* for what comes behind this record: nothing where it may be plain */
 	if (!size)
-		return take(c, fd, spare > have && spare - have > RECORD_HEADER - have ? spare - have : RECORD_HEADER - have, 0);
+		return take_most(c, fd, RECORD_HEADER - have, room);
 	if (size > RECORD_HEADER + RECORD_CIPHER)
 		return take(c, fd, 1, 0);	/* no TLS: the engine says so */
 	if (size <= have)
@@ -123,8 +163,8 @@ conn_fill(struct conn *c, int fd, size_t room)
 	rest = size - have;
 	if (!room && c->state != CONN_OPEN)
 		return take(c, fd, rest, 0);
-	if (size - RECORD_HEADER - RECORD_OVERHEAD_MIN <= room)
-		return take(c, fd, spare > have && spare - have > rest ? spare - have : rest, 0);
+	if (size - RECORD_HEADER <= room + c->overhead)
+		return take_most(c, fd, rest, room);
 	if (rest > 1)
 		return take(c, fd, rest - 1, 0);
 	r = take(c, fd, 1, MSG_PEEK);
@@ -206,6 +246,8 @@ decrypt(struct conn *c, int fd, void *buf, size_t len, size_t *n)
 	size_t before = c->wire.out_len;
 	enum engine_result r = engine_recv(c->tls, buf, len, n);
 
+	if (c->seen && r != ENGINE_DONE)
+		take_seen(c, fd, r == ENGINE_WANT_READ);
 	if (r == ENGINE_CLOSED) {
 		end_of_stream(c, fd, true);
 	} else if (r != ENGINE_DONE && r != ENGINE_WANT_READ) {

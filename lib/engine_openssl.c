@@ -321,6 +321,7 @@ finished(struct engine *e)
 		memcpy(e->alpn, alpn, len);
 	}
 	e->done = true;
+	e->overhead = engine_overhead_of(e->ssl);
 	engine_session_made(e);
 	if (e->config->role == CONFIG_SERVER && SSL_version(e->ssl) == TLS1_3_VERSION)
 		r = make_tickets(e, SSL_session_reused(e->ssl) && ctx->tickets > 1 ? 1 : ctx->tickets);
@@ -475,6 +476,12 @@ engine_info(const struct engine *e)
 	info.validated = info.peer_cert && e->config->cert_reqs != CONFIG_CERT_NONE
 		&& SSL_get_verify_result(e->ssl) == X509_V_OK;
 	return info;
+}
+
+size_t
+engine_overhead(const struct engine *e)
+{
+	return e->overhead;
 }
 
 const char *

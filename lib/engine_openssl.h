@@ -48,6 +48,7 @@ struct engine {
 	struct engine_wire *wire;
 	enum engine_result failed;	/* sticky; ENGINE_DONE = none */
 	bool done;			/* the handshake is */
+	size_t overhead;		/* ... and engine_overhead is known */
 	bool nomem;			/* wire->out could not grow */
 	bool said_goodbye;
 	uint8_t *tickets;		/* records made at the handshake's end that go out before the first other one */
@@ -206,6 +207,7 @@ void engine_schedule_watch(struct engine *);
 BIO_METHOD *engine_wire_method(void);
 bool engine_release_tickets(struct engine *);	/* into wire->out; false = out of memory */
 bool engine_wire_reserve(struct engine_wire *, size_t room);
+size_t engine_overhead_of(const SSL *);
 void engine_watch(int sent, int version, int type, const void *buf, size_t len, SSL *, void *arg);
 
 #endif

@@ -240,6 +240,17 @@ aead_of(const SSL_CIPHER *cipher, struct engine_records *out)
 	}
 }
 
+/* RFC 8446, 5.2: a byte of type; RFC 5288, RFC 6655: an explicit part of the nonce. Nothing is known of other suites. */
+size_t
+engine_overhead_of(const SSL *ssl)
+{
+	struct engine_records r;
+
+	if (aead_of(SSL_get_current_cipher(ssl), &r) == 0)
+		return 0;
+	return r.tag_len + (SSL_version(ssl) == TLS1_3_VERSION ? 1 : r.aead == ENGINE_CHACHA20 ? 0 : 8);
+}
+
 /* What the handshake has derived, or derived again. */
 static bool
 traffic_key(const struct engine_direction *d, const char *label, const uint8_t *seen, size_t seen_len, uint8_t *out, size_t len)

@@ -43,21 +43,103 @@ read_all(struct pair *p, size_t size, size_t total)
 	CHECK(!readable(p));
 }
 
+/* alone: as the explicit interface reads, which may have to stop at a close_notify. */
 static void
-reading(const struct variant *v)
+reading(const struct variant *v, bool alone)
 {
 	struct pair p;
 
 	pair_up(&p, v, NULL);
+	if (alone)
+		conn_stand_alone(p.c);
 	for (size_t i = 0; i < COUNT(loads); i++) {
 		for (size_t j = 0; j < COUNT(sizes); j++) {
-			begin_case("reading, %s: %s by %zu", v->name, loads[i].name, sizes[j]);
+			begin_case("reading%s, %s: %s by %zu", alone ? " alone" : "", v->name, loads[i].name, sizes[j]);
 			peer_tell(&p, loads[i].total, loads[i].record);
 			read_all(&p, sizes[j], loads[i].total);
 			end_case();
 		}
 	}
 	pair_end(&p);
+}
+
+/* Suites differ in how much longer than its data a record is: what a record has beyond the caller's room must be announced in all of them. */
+static const struct {
+	const char *name;
+	int version;
+	const char *suite;
+} suites[] = {
+	{ "TLS 1.3 GCM", TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256" },
+	{ "TLS 1.3 ChaCha20", TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256" },
+	{ "TLS 1.3 CCM", TLS1_3_VERSION, "TLS_AES_128_CCM_SHA256" },
+	{ "TLS 1.3 CCM 8", TLS1_3_VERSION, "TLS_AES_128_CCM_8_SHA256" },
+	{ "TLS 1.2 GCM", TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256" },
+	{ "TLS 1.2 ChaCha20", TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305" },
+	{ "TLS 1.2 CCM 8", TLS1_2_VERSION, "ECDHE-ECDSA-AES128-CCM8" },
+	{ "TLS 1.2 CBC", TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA" },
+};
+
+static void
+rooms(size_t which, bool alone)
+{
+	static const size_t records[] = { 50, 16384 };
+	bool new = suites[which].version == TLS1_3_VERSION;
+	struct variant v = { suites[which].name, CONFIG_CLIENT, suites[which].version, false };
+	struct extra extra[] = { { new ? "ciphersuites" : "ciphers", suites[which].suite }, { NULL, NULL } };
+	struct pair p;
+
+	begin_case("rooms just below and above a record%s, %s", alone ? ", alone" : "", suites[which].name);
+	pair_open(&p, &v, extra, true);
+	must(new ? SSL_set_ciphersuites(p.ssl, suites[which].suite) : SSL_set_cipher_list(p.ssl, suites[which].suite), "the peer's suite");
+	if (alone)
+		conn_stand_alone(p.c);
+	shake_hands(&p, SIZE_MAX);
+	for (size_t i = 0; i < COUNT(records); i++)
+		for (size_t room = records[i] - 25; room <= records[i] + 25; room++)
+			for (size_t count = 1; count < 5; count += 3) {
+				peer_tell(&p, count * records[i], records[i]);
+				read_all(&p, room, count * records[i]);
+			}
+	pair_end(&p);
+	end_case();
+}
+
+/* What the peer sends in plain behind its close_notify stays in the kernel for whoever reads there, in one piece with the last records. */
+static void
+plain_behind(const struct variant *v, size_t size)
+{
+	static const char word[] = "plain words behind the end of TLS";
+	uint8_t joined[70000];
+	char *bytes;
+	struct pair p;
+	size_t n;
+
+	begin_case("plain behind close_notify, %s: by %zu", v->name, size);
+	pair_up(&p, v, NULL);
+	conn_stand_alone(p.c);
+	for (int i = 0; i < 2; i++) {	/* by the TLS library, then by the record engine */
+		peer_say(&p, 20000, 6000);
+		if (i)
+			SSL_shutdown(p.ssl);
+		n = (size_t)BIO_get_mem_data(p.out, &bytes);
+		memcpy(joined, bytes, n);
+		memcpy(joined + n, word, i ? sizeof(word) : 0);
+		BIO_reset(p.out);
+		wire_put(&p, joined, n + (i ? sizeof(word) : 0));
+		for (size_t got = 0, r; got < 20000; got += r) {
+			r = (size_t)recv_some(&p, buffer, size, 0);
+			if (r == 0 || r > size || !is_stream(buffer, (size_t)i * 20000 + got, r)) {
+				complain_of(__LINE__, "not what was sent", (long)r);
+				break;
+			}
+		}
+	}
+	CHECK_IS(recv_some(&p, buffer, size, 0), 0);
+	CHECK_IS(recv_some(&p, buffer, size, 0), 0);
+	CHECK_IS(recv(p.fd, buffer, BIG, MSG_DONTWAIT), sizeof(word));
+	CHECK(memcmp(buffer, word, sizeof(word)) == 0);
+	pair_end(&p);
+	end_case();
 }
 
 /* Vectors of odd lengths, empty ones among them. */
@@ -330,7 +412,8 @@ main(void)
 {
 	tests_begin();
 	for (size_t i = 0; i < COUNT(variants); i++) {
-		reading(&variants[i]);
+		reading(&variants[i], false);
+		reading(&variants[i], true);
 		scattering(&variants[i]);
 		counting(&variants[i]);
 		peeking(&variants[i]);
@@ -338,6 +421,12 @@ main(void)
 		cutting(&variants[i]);
 		by_single_bytes(&variants[i]);
 	}
+	for (size_t i = 0; i < COUNT(suites); i++)
+		for (int alone = 0; alone < 2; alone++)
+			rooms(i, alone);
+	for (size_t i = 0; i < COUNT(variants); i++)
+		for (size_t j = 0; j < COUNT(sizes); j++)
+			plain_behind(&variants[i], sizes[j]);
 	tickets();
 	for (int ask = 0; ask < 2; ask++) {
 		key_update(SSL_KEY_UPDATE_NOT_REQUESTED, ask);

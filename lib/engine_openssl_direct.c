@@ -15,6 +15,8 @@
 #include "engine_openssl.h"
 #include "records.h"
 
+enum { LARGE = 1024 };
+
 void
 engine_direct_start(struct engine *e)
 {
@@ -103,20 +105,21 @@ deliver(struct engine *e, const uint8_t *data, size_t have, uint8_t *buf, size_t
 }
 
 /*
- * The next record. It is opened where it lies: decrypted into buf, its padding and type would go over bytes that are none of the answer,
- * and so would the whole of a forged one.
+ * The next record. A large one is decrypted into buf, which spares a copy of it.  A small one, which all are that are no data, is opened where
+ * it lies: it would leave zeros over bytes of buf that are none of the answer.
  */
 static enum records_result
 open_next(struct engine *e, uint8_t *buf, size_t len, size_t *n)
 {
 	struct engine_wire *w = e->wire;
 	uint8_t *in = (uint8_t *)(uintptr_t)w->in + w->in_off, *plain = in + RECORDS_HEADER;
-	size_t used, have;
-	enum records_result r = records_open(e->records, in, w->in_len - w->in_off, &used, plain, &have);
+	size_t used, have, room = records_room(e->records, in, w->in_len - w->in_off);
+	bool large = room >= LARGE && room <= len;
+	enum records_result r = records_open(e->records, in, w->in_len - w->in_off, &used, large ? buf : plain, &have);
 
-	*n = 0;
+	*n = r == RECORDS_DATA && large ? have : 0;
 	w->in_off += used;
-	if (r != RECORDS_DATA || deliver(e, plain, have, buf, len, n))
+	if (r != RECORDS_DATA || large || deliver(e, plain, have, buf, len, n))
 		return r;
 	e->nomem = true;
 	return RECORDS_FAILED;

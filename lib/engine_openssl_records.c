@@ -249,9 +249,11 @@ records_seal_type(struct records *r, int type, const uint8_t *data, size_t len, 
 	return RECORDS_HEADER + body;
 }
 
+/* last: NULL, or where the last byte goes instead of out, which mostly is the type of TLS 1.3 and none of the data. */
 static bool
-decrypt(const struct records *r, EVP_CIPHER_CTX *c, const struct frame *f, const uint8_t *in, size_t len, uint8_t *out)
+decrypt(const struct records *r, EVP_CIPHER_CTX *c, const struct frame *f, const uint8_t *in, size_t len, uint8_t *out, uint8_t *last)
 {
+	size_t most = len - (last != NULL);
 	uint8_t tag[TAG_MAX];
 	int n, rest;
 
@@ -259,8 +261,20 @@ decrypt(const struct records *r, EVP_CIPHER_CTX *c, const struct frame *f, const
 	if (r->aead == ENGINE_CCM)	/* the tag before the data, and the data's update is the verdict */
 		return EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, (int)r->tag_len, tag) == 1 && begin(r, c, f, OPENING, len)
 			&& EVP_CipherUpdate(c, out, &n, in, (int)len) == 1;
-	return begin(r, c, f, OPENING, len) && EVP_CipherUpdate(c, out, &n, in, (int)len) == 1
-		&& EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, (int)r->tag_len, tag) == 1 && EVP_CipherFinal_ex(c, out + n, &rest) == 1;
+	return begin(r, c, f, OPENING, len) && (most == 0 || EVP_CipherUpdate(c, out, &n, in, (int)most) == 1)
+		&& (!last || EVP_CipherUpdate(c, last, &n, in + most, 1) == 1)
+		&& EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, (int)r->tag_len, tag) == 1 && EVP_CipherFinal_ex(c, tag, &rest) == 1;
+}
+
+/* The type is the last byte that is not zero, in `last` or in the n bytes before it: it is wiped there. -1 = none. */
+static int
+inner_type(uint8_t *out, size_t *n, uint8_t last)
+{
+	while (last == 0 && *n > 0) {
+		last = out[--*n];
+		out[*n] = 0;
+	}
+	return last ? last : -1;
 }
 
 /* Decrypt the whole record at in: its type and *n bytes of content, or -1 and failed. */
@@ -269,8 +283,10 @@ unseal(struct records *r, const uint8_t *in, size_t size, uint8_t *out, size_t *
 {
 	struct records_direction *d = &r->dir[OPENING];
 	size_t skip = explicit_len(d), body = size - RECORDS_HEADER;
-	bool tls13 = r->version == TLS1_3_VERSION;
+	bool tls13 = r->version == TLS1_3_VERSION, split = tls13 && r->aead != ENGINE_CCM;
+	uint8_t last = 0;
 	struct frame f;
+	int type;
 
 	if (tls13 && in[0] != SSL3_RT_APPLICATION_DATA)
 		return fail(r, SSL_AD_UNEXPECTED_MESSAGE, "a record that is not encrypted"), -1;
@@ -280,18 +296,18 @@ unseal(struct records *r, const uint8_t *in, size_t size, uint8_t *out, size_t *
 	if (*n > RECORDS_PLAIN + (tls13 ? 256u : 0u))
 		return fail(r, SSL_AD_RECORD_OVERFLOW, "a record with too much data"), -1;
 	f = frame(r, d, in, in + RECORDS_HEADER, *n);
-	if (!decrypt(r, d->cipher, &f, in + RECORDS_HEADER + skip, *n, out))
+	if (!decrypt(r, d->cipher, &f, in + RECORDS_HEADER + skip, *n, out, split ? &last : NULL))
 		return fail(r, SSL_AD_BAD_RECORD_MAC, "a record was damaged on its way"), -1;
 	d->sequence++;
 	if (!tls13)
 		return in[0];
-	while (*n > 0 && out[*n - 1] == 0)	/* padding */
-		--*n;
-	if (*n == 0)
+	*n -= split;
+	type = inner_type(out, n, last);
+	if (type < 0)
 		return fail(r, SSL_AD_UNEXPECTED_MESSAGE, "a record without a type"), -1;
-	if (--*n > RECORDS_PLAIN)
+	if (*n > RECORDS_PLAIN)
 		return fail(r, SSL_AD_RECORD_OVERFLOW, "a record with too much data"), -1;
-	return out[*n];
+	return type;
 }
 
 /* ---- keys that change ---- */
@@ -421,6 +437,15 @@ records_size(const uint8_t *in, size_t len)
 	return len < RECORDS_HEADER ? 0 : RECORDS_HEADER + ((size_t)in[3] << 8 | in[4]);
 }
 
+size_t
+records_room(const struct records *r, const uint8_t *in, size_t len)
+{
+	size_t size = records_size(in, len), inner = r->version == TLS1_3_VERSION && r->aead != ENGINE_CCM;
+	size_t beyond = RECORDS_HEADER + explicit_len(&r->dir[OPENING]) + r->tag_len + inner;
+
+	return size > beyond ? size - beyond : 0;
+}
+
 static enum records_result
 content(struct records *r, int type, const uint8_t *out, size_t *n)
 {
@@ -460,8 +485,10 @@ records_open(struct records *r, const uint8_t *in, size_t len, size_t *used, uin
 		return fail(r, SSL_AD_UNEXPECTED_MESSAGE, "too many records without data");
 	type = unseal(r, in, size, out, n);
 	result = type < 0 ? RECORDS_FAILED : content(r, type, out, n);
-	if (result != RECORDS_DATA)
+	if (result != RECORDS_DATA) {
+		memset(out, 0, records_room(r, in, len));
 		*n = 0;
+	}
 	return result;
 }
 

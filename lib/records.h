@@ -37,10 +37,12 @@ void records_free(struct records *);	/* wipes secrets; NULL is allowed */
 
 /* Bytes of the record that begins at in, header included; 0 = fewer than RECORDS_HEADER are there. */
 size_t records_size(const uint8_t *in, size_t len);
+/* Bytes that opening it takes for its data, in a record without padding exactly as many as these; 0 also = fewer than RECORDS_HEADER are there. */
+size_t records_room(const struct records *, const uint8_t *in, size_t len);
 
 /*
- * Open the record at in. *used: its size, 0 for WANT. out has room for RECORDS_CIPHER bytes and does not overlap in,
- * or is in + RECORDS_HEADER, which TLS 1.3 decrypts in place.
+ * Open the record at in. *used: its size, 0 for WANT. out has room for records_room bytes and does not overlap in,
+ * or is in + RECORDS_HEADER, which TLS 1.3 decrypts in place.  What of the room does not become data is as it was, or zeros.
  */
 enum records_result records_open(struct records *, const uint8_t *in, size_t len, size_t *used, uint8_t *out, size_t *n);
 

@@ -7,6 +7,7 @@
 #include "cancel.h"
 #include "decide.h"
 #include "real.h"
+#include "relayed.h"
 #include "stream.h"
 
 #include "log.h"
@@ -149,7 +150,7 @@ send_many(int fd, struct mmsghdr *messages, unsigned n, int flags)
 EXPORT int
 sendmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags)
 {
-	if (!fdtab_ours(fd) || !wrapped(fd)) {
+	if (!fdtab_ours(fd) || !(wrapped(fd) || relayed(fd))) {
 		for (unsigned i = 0; i < n; i++)
 			if (!stream_may_pass(&messages[i].msg_hdr))
 				return (int)answer(-EACCES);

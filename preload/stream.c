@@ -305,12 +305,23 @@ stream_may_pass(const struct msghdr *msg)
 	return true;
 }
 
+/* As in sendto; nor does TCP know what to do with a control message of another family. */
+static ssize_t
+send_relayed(int fd, const struct msghdr *msg, int flags)
+{
+	struct msghdr bare = { .msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen };
+
+	return flags & MSG_OOB ? answer(-EOPNOTSUPP) : real.sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
+}
+
 EXPORT ssize_t
 sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
+	HOLD s = fdtab_ours(fd) ? fdtab_hold(fd) : NULL;
 
-	if (!s) {
+	if (s && s->phase == SOCK_RELAYED)
+		return send_relayed(fd, msg, flags);
+	if (!s || s->phase != SOCK_WRAPPED) {
 		if (!stream_may_pass(msg))
 			return answer(-EACCES);
 		return stream_fast_open(fd, flags) ? answer(-EOPNOTSUPP) : real.sendmsg(fd, msg, flags);

@@ -56,6 +56,39 @@ in clear" "$(cat "$tmp/spawned-$kind")"
 
 testIoUring() { refused uring 0 "io_uring_setup: ENOSYS"; }
 testFastOpen() { refused fastopen 0 "TCP_FASTOPEN_CONNECT: ENOPROTOOPT"; }
+# What TCP has beside a stream of bytes, by both routes.
+testExtras() {
+    write_policy "$tmp/relay.conf" <<-END
+	[client all]
+	match = *:*
+	ca_certs = @CERTS@/ca.pem
+	route = relay
+	END
+    for policy in "$POLICY" "$tmp/relay.conf"; do
+        for kind in tls12 tls13; do
+            begin_case "${policy##*/} $kind"
+            run timeout 20 $launcher -p "$policy" "$PROBES/extras" "$(port $kind echo)"
+            assertEquals "$err" "TCP_FASTOPEN_CONNECT: ENOPROTOOPT
+sendto, MSG_FASTOPEN: EOPNOTSUPP
+sendmsg, MSG_FASTOPEN: EOPNOTSUPP
+sendmmsg, MSG_FASTOPEN: EOPNOTSUPP
+echo: connected
+SO_ZEROCOPY: EOPNOTSUPP
+MSG_ZEROCOPY: 5
+MSG_ERRQUEUE: EAGAIN
+send, MSG_OOB: EOPNOTSUPP
+sendmsg, MSG_OOB: EOPNOTSUPP
+sendmmsg, MSG_OOB: EOPNOTSUPP
+sendmsg with an address: 6
+recv, MSG_OOB: EINVAL
+echo: after
+end: 0" "$out"
+            end_case
+        done
+    done
+    clean_wires
+}
+
 testSystemCallsByNumber() { same echo escapes syscall && clean_wires; }
 
 testPolicySaysRefuse() {

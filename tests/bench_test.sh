@@ -54,6 +54,8 @@ test_bench_when_short_then_each_setup_is_measured() {
         assert_measured "$scenario" $own
         end_case
     done
+    bench -s programs -m 'sessions in a file' -w 'native wrapsock-client'
+    assert_measured 'a program for each connection, sessions in a file' native wrapsock-client
     assertTrue 'table.txt' "[ -s '$tmp/figures/table.txt' ]"
     assertTrue 'figures.json' "'$PYTHON' -m json.tool '$tmp/figures/figures.json' >'$tmp/json'"
 }

@@ -1,5 +1,6 @@
 """What is measured, by group: the names that `make bench S=...` takes."""
 import loads
+import programs
 from machine import SERVER_CORE
 from servers import Nginx, Redis, Stream
 from setups import KINDS
@@ -50,7 +51,14 @@ def connects(group, prefix, server, kinds, request=None):
                      lambda setup, seconds: loads.connect(setup, seconds, True, request), kinds=tuple(kind for kind in kinds if kind != "plain"))]
 
 
+def program(cache, words):
+    """Curl's own TLS has no session in either row."""
+    return Scenario("programs", f"a program for each connection, {words}", Nginx(), "us/program",
+                    lambda setup, seconds: programs.measure(setup, seconds, cache), kinds=programs.KINDS)
+
+
 SCENARIOS = [
+    program("none", "no sessions"), program("file", "sessions in a file"),
     *(redis(test, size, pipeline) for size in (64, 4096) for pipeline in (1, 16) for test in ("set", "get")),
     nginx("1k", "1 KiB", 50), nginx("100k", "100 KiB", 50), nginx("10m", "10 MiB", 8),
     *streams(None, "", (*ALL, RELAY)),

@@ -78,8 +78,8 @@ struct engine {
 	long verify_code;
 	char *alpn;			/* agreed on, NULL = none */
 	char *peer;			/* whose sessions it keeps and resumes; NULL = it does neither */
-	bool offered;			/* ... one of them was looked for ... */
-	int64_t until;			/* ... and this is how long it may be used */
+	bool offered;			/* ... and one of them was looked for */
+	int64_t until;			/* of the session that is resumed: when its certificate has to be verified again */
 	char *warning;			/* for engine_warning; NULL = none */
 	char error[256], reason[96];
 	const char *hint;
@@ -159,7 +159,7 @@ void engine_text_time(char out[static ENGINE_TIME_TEXT], const ASN1_TIME *);
 int engine_security_level(const struct config *);	/* engine_openssl_ctx.c */
 
 /* engine_openssl_ticket.c */
-int engine_load_tickets(struct engine_ctx *, const struct config *, struct engine_report *);
+int engine_load_tickets(struct engine_ctx *, const struct config *, struct engine_report *);	/* nothing for clients */
 void engine_tickets_free(struct engine_tickets *);	/* wipes; NULL is allowed */
 
 /*
@@ -174,6 +174,7 @@ bool engine_scope_peer(const struct engine_ctx *, const char *peer, uint8_t out[
 bool engine_sessions_start(struct engine_ctx *, const struct config *, struct engine_report *);	/* false = out of memory */
 void engine_sessions_free(struct engine_sessions *);	/* NULL is allowed */
 void engine_session_offer(struct engine *);	/* the handshake begins */
+int64_t engine_session_until(const struct engine *);	/* time(2) from which on sessions of this connection may not spare a verification */
 void engine_session_made(struct engine *);	/* the handshake is done and the peer accepted */
 
 /* engine_openssl_direct.c: for an engine with records, inside the guard; results as those of engine.h */

@@ -231,16 +231,26 @@ sooner(int64_t until, const X509 *cert)
 	return until < time(NULL) + days * INT64_C(86400) + seconds ? until : time(NULL) + days * INT64_C(86400) + seconds;
 }
 
-/* Until when it may be used: what a resumed session had left, or else what the verification just made gives it. */
+int64_t
+engine_session_until(const struct engine *e)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(e->ssl);
+	int64_t until = time(NULL) + LONGEST;
+
+	if (SSL_session_reused(e->ssl))
+		return e->until;
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		until = sooner(until, sk_X509_value(chain, i));
+	return until;
+}
+
+/* The server's word counts, too. */
 static int64_t
 until_of(const struct engine *e, const SSL_SESSION *session)
 {
-	STACK_OF(X509) *chain = SSL_get0_verified_chain(e->ssl);
-	int64_t made = SSL_SESSION_get_time(session), until = SSL_session_reused(e->ssl) ? e->until : time(NULL) + LONGEST;
+	int64_t made = SSL_SESSION_get_time(session), until = engine_session_until(e);
 	unsigned long hint = SSL_SESSION_get_ticket_lifetime_hint(session);
 
-	for (int i = 0; i < sk_X509_num(chain); i++)
-		until = sooner(until, sk_X509_value(chain, i));
 	if (until > made + SSL_SESSION_get_timeout(session))
 		until = made + SSL_SESSION_get_timeout(session);
 	if (hint > 0 && hint < LONGEST && until > made + (int64_t)hint)

@@ -1,8 +1,10 @@
 /*
- * engine_openssl_ticket.c - what a server's tickets are sealed with, where several processes or hosts share it.
+ * engine_openssl_ticket.c - a server's tickets: what they are sealed with, where several processes or hosts share it, and how long they spare the
+ * verification of a client.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -82,12 +84,48 @@ read_keys(struct engine_tickets *t, const struct config *c, struct engine_report
 	return ret < 0 ? ENGINE_SAY(r, "ticket_keys %s: %s", c->ticket_keys, why) : 0;
 }
 
+/* ---- until when ---- */
+
+/* Each resumption gives a new ticket: without this the chain would be verified once and for ever. */
+static int
+note_until(SSL *ssl, void *arg)
+{
+	const struct engine *e = SSL_get_app_data(ssl);
+	int64_t until = e ? engine_session_until(e) : 0;
+
+	(void)arg;
+	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &until, sizeof(until));
+}
+
+static SSL_TICKET_RETURN
+judge_until(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t len, SSL_TICKET_STATUS status, void *arg)
+{
+	struct engine *e = SSL_get_app_data(ssl);
+	int64_t until = 0;
+	void *noted;
+	size_t size;
+
+	(void)name, (void)len, (void)arg;
+	if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	if (SSL_SESSION_get0_ticket_appdata(session, &noted, &size) && size == sizeof(until))
+		memcpy(&until, noted, sizeof(until));
+	if (!e || until <= time(NULL))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	e->until = until;
+	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 int
 engine_load_tickets(struct engine_ctx *ctx, const struct config *c, struct engine_report *r)
 {
 	struct engine_tickets *t;
 
-	if (c->role != CONFIG_SERVER || !c->ticket_keys)
+	if (c->role != CONFIG_SERVER)
+		return 0;
+	if (c->cert_reqs != CONFIG_CERT_NONE && !SSL_CTX_set_session_ticket_cb(ctx->ssl, note_until, judge_until, NULL))
+		return ENGINE_SAY(r, "out of memory");
+	if (!c->ticket_keys)
 		return 0;
 	t = ctx->sealing = calloc(1, sizeof(*t));
 	if (!t)

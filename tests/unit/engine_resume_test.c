@@ -134,45 +134,77 @@ test_agains(void)
 
 /* ---- a certificate that expires while its session is kept ---- */
 
+/* Of the peer's own, or of the authority between it and the one that is trusted, whose certificate no session has; of either end. */
+static const struct expiry {
+	const char *name, *client, *server, *version;
+	bool of_server;			/* it is the server that is refused */
+} expiries[] = {
+	{"a server's certificate expires, TLS 1.2", CA, PAIR("brief"), V12, true},
+	{"a server's certificate expires, TLS 1.3", CA, PAIR("brief"), V13, true},
+	{"a server's authority expires, TLS 1.2", CA, PAIR("below"), V12, true},
+	{"a server's authority expires, TLS 1.3", CA, PAIR("below"), V13, true},
+	{"a client's certificate expires, TLS 1.2", CA "|" PAIR("brief"), MUTUAL, V12, false},
+	{"a client's certificate expires, TLS 1.3", CA "|" PAIR("brief"), MUTUAL, V13, false},
+	{"a client's authority expires, TLS 1.2", CA "|" PAIR("below"), MUTUAL, V12, false},
+	{"a client's authority expires, TLS 1.3", CA "|" PAIR("below"), MUTUAL, V13, false},
+};
+
+static void
+make_brief(struct identity *brief, struct identity *authority, struct identity *below, long seconds)
+{
+	*brief = make_identity(&(struct spec){.cn = "brief", .san = "DNS:server.test", .from = -10, .to = seconds}, made_find("ca"));
+	*authority = make_identity(&(struct spec){.cn = "brief authority", .ca = true, .from = -10, .to = seconds}, made_find("ca"));
+	*below = make_identity(&(struct spec){.cn = "below", .san = "DNS:server.test"}, authority);
+	WRITE("brief.pem", CERTS, brief);
+	WRITE("brief.key", KEY, brief);
+	WRITE("below.pem", CERTS, below, authority);
+	WRITE("below.key", KEY, below);
+}
+
 static void
 test_expiry(void)
 {
-	static const char *const versions[] = {V12, V13};
-	struct identity *ca = made_find("ca"), brief;
-	struct config *cc[2], *cs[2];
+	struct config *cc[COUNT(expiries)], *cs[COUNT(expiries)];
+	struct identity brief, authority, below;
 	struct peer client, server;
 	enum engine_result rc, rs;
 	char settings[128];
 
-	begin_case("a certificate that expires");
-	brief = make_identity(&(struct spec){.cn = "brief", .san = "DNS:server.test", .from = -10, .to = 2}, ca);
-	WRITE("brief.pem", CERTS, &brief);
-	WRITE("brief.key", KEY, &brief);
-	for (int i = 0; i < 2; i++) {
-		snprintf(settings, sizeof(settings), "%s%s", PAIR("brief"), versions[i]);
+	make_brief(&brief, &authority, &below, 3);
+	for (size_t i = 0; i < COUNT(expiries); i++) {
+		begin_case("%s: before", expiries[i].name);
+		snprintf(settings, sizeof(settings), "%s%s", expiries[i].server, expiries[i].version);
 		cs[i] = config_must(CONFIG_SERVER, settings);
-		cc[i] = config_must(CONFIG_CLIENT, CA);
-		CHECK(come(&client, &server, cc[i], cs[i], "server.test", ":1"));
-		CHECK(talks(&client, &server, "ping") && talks(&server, &client, "pong"));
-		peer_close(&client);
-		peer_close(&server);
+		cc[i] = config_must(CONFIG_CLIENT, expiries[i].client);
+		for (int turn = 0; turn < 2; turn++) {		/* what a resumption gives, too */
+			CHECK(come(&client, &server, cc[i], cs[i], "server.test", ":1"));
+			CHECK(engine_info(client.engine).resumed == (turn == 1));
+			CHECK(talks(&client, &server, "ping") && talks(&server, &client, "pong"));
+			peer_close(&client);
+			peer_close(&server);
+		}
+		end_case();
 	}
 	while (X509_cmp_current_time(X509_get0_notAfter(brief.cert)) > 0)
 		usleep(10000);
-	for (int i = 0; i < 2; i++) {
+	for (size_t i = 0; i < COUNT(expiries); i++) {
+		begin_case("%s: after", expiries[i].name);
 		peer_open(&client, cc[i], "server.test");
 		peer_open(&server, cs[i], NULL);
 		engine_resume(client.engine, "server.test", ":1");
 		handshake(&client, &server, &rc, &rs);
-		CHECK(rc == ENGINE_VERIFY && engine_verify_kind(client.engine) == ENGINE_VERIFY_EXPIRED);
-		CHECK(!engine_info(client.engine).resumed);
+		CHECK((expiries[i].of_server ? rc : rs) == ENGINE_VERIFY);
+		CHECK_IS(engine_verify_kind(expiries[i].of_server ? client.engine : server.engine), ENGINE_VERIFY_EXPIRED);
+		CHECK(!engine_info(client.engine).resumed && !engine_info(server.engine).resumed);
 		peer_close(&client);
 		peer_close(&server);
 		config_free(cc[i]);
 		config_free(cs[i]);
+		end_case();
 	}
 	identity_free(&brief);
-	end_case();
+	identity_free(&authority);
+	identity_free(&below);
 }
 
 int

@@ -8,6 +8,7 @@ oneTimeSetUp() { start_peers echo; }
 
 testDups() { same echo dups && clean_wires; }
 testBeforeTheConnection() { same echo planned && clean_wires; }
+testHighNumbers() { same echo high && clean_wires; }
 testRanges() { same echo ranges && clean_wires; }
 
 # Every number of the wire is close-on-exec in the kernel, also those that were there before it was wrapped.

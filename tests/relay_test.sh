@@ -15,6 +15,7 @@ testStandardDescriptors() {
 
 testStreams() {
     same echo leaves stream
+    same echo leaves streams
     same echo leaves early
     clean_wires
 }

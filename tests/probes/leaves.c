@@ -1,6 +1,6 @@
 /*
- * leaves PORT zero|one|stream|early|exec|exec-asks|meant|spawn|system|popen|vfork|vfork-dup|vfork-flag|vfork-ioctl|pass|pass-asks|last|names|options|
- * children|epoll|reset: ways in which a descriptor leaves the hands of the library, and what the program sees of it afterwards; `leaves - child FD` is
+ * leaves PORT HOW: ways in which a descriptor leaves the hands of the library, and what the program sees of it afterwards: zero one stream streams early exec
+ * exec-asks meant spawn system popen vfork vfork-dup vfork-flag vfork-ioctl pass pass-asks last names options children epoll reset; `leaves - child FD` is
  * the program that some of them start, `leaves - asks FD` one that asks more.
  */
 #include "probe.h"
@@ -290,6 +290,36 @@ by_stream(int fd)
 	fclose(f);
 }
 
+/* One to read from and one to write to, as most do it. */
+static void
+by_streams(int fd)
+{
+	FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
+	char *line = NULL, bytes[8] = "";
+	size_t size = 0;
+
+	if (!in || !out)
+		die("fdopen");
+	say("the same number: %d", fileno(in) == fd);
+	setvbuf(out, NULL, _IOFBF, 100);
+	fprintf(out, "%s %d\n", "a line", 1);
+	fputs("another ", out);
+	putc('l', out);
+	fwrite("ine\n", 1, 4, out);
+	must("fflush", fflush(out));
+	say("dprintf: %d", dprintf(fileno(out), "%s\n", "by number"));
+	for (int i = 0; i < 3; i++)
+		say("getline: %s", getline(&line, &size, in) > 0 ? strtok(line, "\n") : "nothing");
+	free(line);
+	setvbuf(out, NULL, _IONBF, 0);
+	fputs("unbuffered", out);
+	say("getc: %c, fread: %zu", getc(in), fread(bytes, 1, 8, in));
+	say("fclose: %d", fclose(out));
+	say("shutdown: %s", result(shutdown(fd, SHUT_WR)));
+	say("the rest: %c, then %s", getc(in), getc(in) == EOF && feof(in) && !ferror(in) ? "the end" : "no end");
+	say("fclose: %d, then %s", fclose(in), result(fcntl(fd, F_GETFD)));
+}
+
 /* The stream is there before the connection. */
 static void
 early_stream(const char *port)
@@ -430,7 +460,7 @@ leave(int fd, const char *how, const char *port)
 {
 	static const char *const hows[] = { "zero", "one", "stream", "exec", "meant", "spawn", "vfork", "pass", "last", "names", "options", "children",
 					    "epoll", "reset", "vfork-dup", "vfork-flag", "vfork-ioctl", "system",
-					    "popen", "exec-asks" };
+					    "popen", "exec-asks", "streams" };
 	size_t i = 0;
 
 	while (i < sizeof hows / sizeof *hows && strcmp(hows[i], how) != 0)
@@ -453,6 +483,7 @@ leave(int fd, const char *how, const char *port)
 	case 17: by_shell(fd, false); break;
 	case 18: by_shell(fd, true); break;
 	case 19: by_exec(fd, false, true); break;
+	case 20: by_streams(fd); break;
 	default: say("what is %s?", how);
 	}
 }

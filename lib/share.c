@@ -10,11 +10,13 @@
 
 #include <sys/mman.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OWNERS 14			/* more processes than that: nobody is known to be the last */
@@ -45,7 +47,9 @@ static struct page *page;		/* touched by the forking thread and by share_free, u
 static pthread_mutex_t pages = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t self;			/* identity of this process, 0 = not asked */
 
-/* pid in the high half, start time in clock ticks below: a recycled pid is another process. */
+enum { UNKNOWN = 1 };		/* also as a start time */
+
+/* pid in the high half, start time in clock ticks below: a recycled pid is another process. 0 = it is gone; UNKNOWN as after EMFILE. */
 static uint64_t
 identity(int pid)
 {
@@ -56,7 +60,7 @@ identity(int pid)
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	fd = raw_syscall(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	if (fd < 0)
-		return 0;
+		return fd == -ENOENT ? 0 : UNKNOWN;
 	n = raw_syscall(SYS_read, fd, (long)buf, sizeof buf - 1, 0, 0, 0);
 	raw_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
 	if (n <= 0)
@@ -78,8 +82,8 @@ me(void)
 {
 	if (!self) {
 		self = identity(getpid());
-		if (!self)		/* no /proc: the pid alone */
-			self = (uint64_t)getpid() << 32 | 1;
+		if (self <= UNKNOWN)	/* the pid alone, as without /proc */
+			self = (uint64_t)getpid() << 32 | UNKNOWN;
 	}
 	return self;
 }
@@ -88,11 +92,35 @@ static bool
 lives(uint64_t who)
 {
 	int pid = (int)(who >> 32);
-	uint64_t now = identity(pid);
+	uint64_t now = (uint32_t)who == UNKNOWN ? UNKNOWN : identity(pid);
 
-	if (now)
-		return now == who;
-	return raw_syscall(SYS_kill, pid, 0, 0, 0, 0, 0) == 0 && (uint32_t)who == 1;
+	return now == UNKNOWN ? raw_syscall(SYS_kill, pid, 0, 0, 0, 0, 0) != -ESRCH : now == who;
+}
+
+/* Thousands of connections have the same relatives, and are asked about in one go: an answer is good for the clock's tick, and death for ever. */
+static bool
+lives_now(uint64_t who)
+{
+	static _Atomic uint64_t known, dead;
+	static _Atomic int64_t when;
+	struct timespec ts;
+	int64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	now = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	if (who == dead)
+		return false;
+	if (known == who && when == now)
+		return true;
+	if (!lives(who)) {
+		if ((uint32_t)who != UNKNOWN)
+			dead = who;
+		return false;
+	}
+	when = 0;
+	known = who;
+	when = now;
+	return true;
 }
 
 static void
@@ -188,7 +216,7 @@ enlist(struct share_owners *o)
 	for (int i = 0; i < OWNERS; i++) {
 		uint64_t there = o->who[i];
 
-		while (!there || !lives(there))
+		while (!there || !lives_now(there))
 			if (__atomic_compare_exchange_n(&o->who[i], &there, me(), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 				return;
 	}
@@ -262,7 +290,7 @@ share_last(const struct share *s)
 	for (int i = 0; i < OWNERS; i++) {
 		uint64_t there = __atomic_load_n(&s->owners->who[i], __ATOMIC_SEQ_CST);
 
-		if (there && there != me() && lives(there))
+		if (there && there != me() && lives_now(there))
 			return false;
 	}
 	return true;

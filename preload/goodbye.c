@@ -47,8 +47,8 @@ program_in_path(const char *name)
 }
 
 struct goodbye {
-	bool failed;		/* the exec has */
-	int said;
+	enum { COUNT, SAY, SHUT } what;
+	int ends;		/* numbers of connections that end here */
 };
 
 static void
@@ -59,32 +59,39 @@ say_one(int fd, struct sock *unheld, void *arg)
 
 	if (!s || core->conn_state(s->conn) != CONN_OPEN || sock_cookie(fd) != s->cookie || !core->conn_sole(s->conn))
 		return;
-	g->said++;
-	if (g->failed)
-		core->conn_shutdown(s->conn, fd, SHUT_WR);	/* nothing may follow our farewell */
-	else
+	g->ends++;
+	if (g->what == SAY)
 		core->conn_finish(s->conn, fd);
+	else if (g->what == SHUT)
+		core->conn_shutdown(s->conn, fd, SHUT_WR);	/* nothing may follow our farewell */
+}
+
+static int
+each(int what)
+{
+	struct goodbye g = { what, 0 };
+
+	fdtab_each(say_one, &g);
+	return g.ends;
 }
 
 int
 goodbye_at_exec(int dirfd, const char *path, int flags, bool search)
 {
-	struct goodbye g = { false, 0 };
-	int saved = errno;
+	int saved = errno, ends = each(COUNT);
 
-	if (search && !strchr(path, '/') ? program_in_path(path) : program_at(dirfd, path, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)))
-		fdtab_each(say_one, &g);
+	if (ends)
+		ends = (search && !strchr(path, '/') ? program_in_path(path) : program_at(dirfd, path, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))) ?
+			       each(SAY) : 0;
 	errno = saved;
-	return g.said;
+	return ends;
 }
 
 void
 goodbye_in_vain(void)
 {
-	struct goodbye g = { true, 0 };
 	int saved = errno;
 
-	fdtab_each(say_one, &g);
-	log_line(LOG_LEVEL_WARN, "exec failed (%s): %d wrapped descriptors that it was to close are shut for writing", strerror(saved), g.said);
+	log_line(LOG_LEVEL_WARN, "exec failed (%s): %d wrapped descriptors that it was to close are shut for writing", strerror(saved), each(SHUT));
 	errno = saved;
 }

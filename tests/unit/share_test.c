@@ -6,6 +6,7 @@
 #include "share.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -219,6 +220,28 @@ killed(void)
 	end();
 }
 
+/* Who cannot open a file cannot see who lives, but must not take the others for dead. */
+static void
+no_descriptors(void)
+{
+	struct rlimit before, none;
+
+	begin();
+	tell(0, 'f', 1);
+	must(tell(1, 'h', 0) == 'y', "child");
+	must(getrlimit(RLIMIT_NOFILE, &before) == 0, "getrlimit");
+	none = (struct rlimit){ 0, before.rlim_max };
+	must(setrlimit(RLIMIT_NOFILE, &none) == 0, "setrlimit");
+	usleep(20000);		/* an answer of before is not good for that long */
+	CHECK(!share_last(&s));
+	must(setrlimit(RLIMIT_NOFILE, &before) == 0, "setrlimit");
+	kill_child(1);
+	for (int i = 0; i < 1000 && !share_last(&s); i++)
+		usleep(1000);
+	CHECK(share_last(&s));
+	end();
+}
+
 /* The parent closes before the child has run at all: it is not the last. */
 static void
 eager_parent(void)
@@ -336,6 +359,7 @@ main(void)
 	for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++)
 		play(&scenes[i]);
 	killed();
+	no_descriptors();
 	eager_parent();
 	both_leave();
 	crowd();

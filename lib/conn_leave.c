@@ -41,7 +41,7 @@ pack(const struct conn *c, const struct engine_records *state, size_t *size)
 		return NULL;
 	p->records = *state;
 	p->flags = (c->eof ? RELAY_ENDED : 0) | (c->cut ? RELAY_CUT : 0) | (c->shut_write ? RELAY_SHUT : 0) |
-		   (c->config->suppress_ragged_eofs ? RELAY_RAGGED : 0);
+		   (c->config->suppress_ragged_eofs || c->shut_read ? RELAY_RAGGED : 0);	/* a wire shut for reading ends where we stop */
 	p->partial = (uint32_t)c->left_len;
 	p->held = (uint32_t)held;
 	p->out = (uint32_t)out;

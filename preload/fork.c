@@ -4,6 +4,7 @@
 #include "fdtab.h"
 #include "names.h"
 #include "real.h"
+#include "relayed.h"
 
 #include <errno.h>
 #include <pty.h>
@@ -18,6 +19,7 @@ static __thread bool prepared __attribute__((tls_model("initial-exec")));
 static void
 fork_prepare(void)
 {
+	relayed_before_fork();
 	fdtab_fork_prepare();
 	names_fork_prepare();
 	prepared = true;

@@ -13,6 +13,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -347,6 +348,20 @@ relayed_when_open(struct sock *s, int fd)
 		cut(fd, r, "its rule says route = relay");
 }
 
+static void
+take_open(int fd, struct sock *s, void *arg)
+{
+	(void)arg;
+	if (s->route == ROUTE_RELAY)
+		relayed_when_open(s, fd);
+}
+
+void
+relayed_before_fork(void)
+{
+	fdtab_each(take_open, NULL);
+}
+
 /* ---- recognised ---- */
 
 /* The name could be anybody's: only of a pair that our own user made, or root, is it believed. */
@@ -385,6 +400,18 @@ relayed(int fd)
 	return s && s->phase == SOCK_RELAYED;
 }
 
+bool
+relayed_over(int fd)
+{
+	struct pollfd p = { .fd = fd };
+	struct relay_option o = { .kind = RELAY_UNSENT, .length = sizeof(int) };
+	struct label label;
+
+	if (raw_syscall(SYS_ppoll, (long)&p, 1, (long)&(struct timespec){ 0 }, 0, 0, 0) != 1 || !(p.revents & POLLHUP))
+		return false;
+	return !read_label(fd, &label) || helper_option(label.nonce, label.user, label.id, &o) == -ENOTCONN;	/* else only the program has ended it */
+}
+
 /* ---- answers ---- */
 
 int
@@ -396,7 +423,7 @@ relayed_name(int fd, bool peer, struct sockaddr *addr, socklen_t *len)
 
 	if (!addr || !len)
 		return (int)answer(-EFAULT);
-	if (!read_label(fd, &label))
+	if (!read_label(fd, &label) || (peer && relayed_over(fd)))
 		return (int)answer(-ENOTCONN);
 	real_len = address_of(peer ? &label.peer : &label.local, &ss);
 	memcpy(addr, &ss, *len < real_len ? *len : real_len);
@@ -425,18 +452,40 @@ of_the_wire(int level, int name)
 				       name == SO_DONTROUTE || name == SO_OOBINLINE || name == SO_REUSEADDR || name == SO_SNDBUF || name == SO_RCVBUF);
 }
 
+/* The wire is gone: TCP's answers are those of a socket that is connected to nobody, and a socket's own are the pair's. */
+static int
+ask_nobody(const struct label *l, struct relay_option *o)
+{
+	int fd = real.socket(l->local.family, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	if (o->kind == RELAY_SET)
+		r = real.setsockopt(fd, o->level, o->name, o->value, o->length);
+	else
+		r = real.getsockopt(fd, o->level, o->name, o->value, &o->length);
+	r = r < 0 ? -errno : 0;
+	real.close(fd);
+	return r;
+}
+
 static int
 ask_relay(int fd, struct relay_option *o)
 {
 	struct label label;
+	int r;
 
-	return read_label(fd, &label) ? helper_option(label.nonce, label.user, label.id, o) : -ENOTCONN;
+	if (!read_label(fd, &label))
+		return -ENOTCONN;
+	r = helper_option(label.nonce, label.user, label.id, o);
+	return r == -ENOTCONN && o->level != SOL_SOCKET && o->kind != RELAY_UNSENT ? ask_nobody(&label, o) : r;
 }
 
 bool
 relayed_getsockopt(struct sock *s, int fd, int level, int name, void *value, socklen_t *len, int *r)
 {
 	struct relay_option o = { .kind = RELAY_GET, .level = level, .name = name };
+	int error;
 
 	if (level == SOL_SOCKET && (name == SO_DOMAIN || name == SO_PROTOCOL)) {
 		*r = put_int(value, len, name == SO_DOMAIN ? s->domain : IPPROTO_TCP);
@@ -449,7 +498,10 @@ relayed_getsockopt(struct sock *s, int fd, int level, int name, void *value, soc
 		return true;
 	}
 	o.length = *len < sizeof o.value ? *len : sizeof o.value;
-	*r = (int)answer(ask_relay(fd, &o));
+	error = ask_relay(fd, &o);
+	if (error == -ENOTCONN && level == SOL_SOCKET)
+		return false;
+	*r = (int)answer(error);
 	if (*r == 0) {
 		*len = o.length < *len ? o.length : *len;
 		memcpy(value, o.value, *len);
@@ -472,6 +524,8 @@ relayed_setsockopt(int fd, int level, int name, const void *value, socklen_t len
 	} else {
 		memcpy(o.value, value, len);
 		error = ask_relay(fd, &o);
+		if (error == -ENOTCONN && level == SOL_SOCKET)
+			return false;
 		*r = (int)answer(error == -ENOTCONN ? 0 : error);	/* over, with nobody left whom it could concern: TCP would take it still */
 	}
 	return true;
@@ -485,6 +539,8 @@ relayed_unsent(int fd, int *bytes)
 
 	if (r == 0)
 		memcpy(bytes, o.value, sizeof *bytes);
+	else if (r == -ENOTCONN)
+		r = *bytes = 0;		/* the wire is gone */
 	return (int)answer(r);
 }
 

@@ -21,9 +21,11 @@ int relayed_take_foreign(struct sock *, int fd, bool cloexec);
 bool relayed_still_wire(const struct sock *, int fd);	/* is this number, in a vfork child, still what the table says? */
 
 void relayed_when_open(struct sock *, int fd);	/* route = relay: take it as soon as it is open */
+void relayed_before_fork(void);		/* ... and before two processes have it */
 
 bool relayed_recognise(int fd);		/* bind a number that came from elsewhere, if it is one: true = it was */
 bool relayed(int fd);
+bool relayed_over(int fd);		/* ended in both directions: TCP is not connected any more */
 
 /* Answers for a relayed number: -1 and errno, or what the call returns; relayed_option: false = the pair's own answer will do. */
 int relayed_name(int fd, bool peer, struct sockaddr *, socklen_t *len);

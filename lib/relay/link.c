@@ -239,6 +239,16 @@ link_count(void)
 	return count;
 }
 
+/* A pair's end that was closed with bytes in its queue has told ours so. */
+static bool
+unread(const struct link *l)
+{
+	int error = 0;
+	socklen_t len = sizeof error;
+
+	return l->plain_off < l->plain_len || (getsockopt(l->end, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == ECONNRESET);
+}
+
 void
 link_event(struct link *l, enum link_side side, uint32_t events)
 {
@@ -248,6 +258,7 @@ link_event(struct link *l, enum link_side side, uint32_t events)
 		l->wire_readable |= failed || events & (EPOLLIN | EPOLLRDHUP);
 		l->wire_writable |= failed || events & EPOLLOUT;
 		l->wire_hung |= failed || events & EPOLLRDHUP;
+		l->mute |= failed && l->answered;	/* a reset, of which no read would tell */
 	} else {
 		l->end_readable |= failed || events & (EPOLLIN | EPOLLRDHUP);
 		if (!l->end_writable && events & EPOLLOUT)
@@ -256,6 +267,8 @@ link_event(struct link *l, enum link_side side, uint32_t events)
 		l->finished |= (events & (EPOLLRDHUP | EPOLLHUP)) != 0;
 		if (events & EPOLLHUP && !l->gone) {
 			l->gone = l->deaf = true;
+			l->unread = unread(l);
+			l->cutting = l->unread && l->shut;
 			l->progress = link_now();
 			leaving++;
 		}
@@ -300,12 +313,36 @@ link_no_memory(struct link *l)
 
 /* ---- both ---- */
 
+static bool
+acknowledged(const struct link *l)
+{
+	int unsent = 0;
+
+	return l->mute || (l->shut && ioctl(l->wire, SIOCOUTQ, &unsent) == 0 && unsent == 0);
+}
+
+/* What the wire's queue holds is dropped, and the peer learns by a reset that it is. */
+static void
+reset_wire(struct link *l)
+{
+	struct linger hard = { 1, 0 };
+
+	setsockopt(l->wire, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	link_end(l, true);
+}
+
 /* Is it over? Then the link is freed. */
 static bool
 over(struct link *l)
 {
 	bool read = l->ended && (l->plain_off == l->plain_len || l->deaf), written = l->shut || l->mute;
 
+	if (l->cutting) {
+		if (!acknowledged(l))
+			return false;
+		reset_wire(l);
+		return true;
+	}
 	if (read && l->broken && (written || (!l->gone && l->out_len == 0))) {
 		link_end(l, true);
 		return true;
@@ -334,27 +371,20 @@ link_run(struct link *l)
 		enqueue(l);
 }
 
-static bool
-acknowledged(const struct link *l)
-{
-	int unsent = 0;
-
-	return l->mute || (l->shut && ioctl(l->wire, SIOCOUTQ, &unsent) == 0 && unsent == 0);
-}
-
 /* A program that has left: its last bytes have the time that the kernel's own buffer would give them. */
 static void
 lingers(struct link *l, int64_t now)
 {
-	struct linger hard = { 1, 0 };
-
-	if (!l->arrived && acknowledged(l))
+	if (l->cutting && over(l))
+		return;
+	if (!l->arrived && !l->cutting && acknowledged(l))
 		l->arrived = now;
 	if (l->arrived ? now - l->arrived < FAREWELL : now - l->progress < LINGER)
 		return;
 	if (!l->arrived) {
 		log_line(LOG_LEVEL_WARN, "%s: the program has left and its last bytes were not taken for %d s: dropped", l->who, LINGER / 1000);
-		setsockopt(l->wire, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+		reset_wire(l);
+		return;
 	}
 	link_end(l, true);
 }

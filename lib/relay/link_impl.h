@@ -43,8 +43,11 @@ struct link {
 	bool finished;			/* the program will not write any more */
 	bool said;			/* close_notify has been made */
 	bool shut;			/* ... and is with the kernel, and FIN behind it */
+	bool answered;			/* the program wrote behind the peer's end */
 	bool mute;			/* the wire cannot be written to any more */
 	bool gone;			/* the program has closed its end */
+	bool unread;			/* ... before it had read everything: the peer is to see a reset, as over TCP */
+	bool cutting;			/* ... as soon as it has acknowledged what the program wrote */
 
 	int64_t progress;		/* when a byte moved last */
 	int64_t arrived;		/* when all was acknowledged, 0 = not yet */

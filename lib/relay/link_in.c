@@ -135,8 +135,9 @@ link_incoming(struct link *l)
 		return link_no_memory(l);
 	l->plain_len = n - done;
 	explicit_bzero(opened, n);
-	/* a program that has left has no use for data: what else comes is answered by the kernel, with a reset */
-	if (n && l->gone && l->shut)
-		link_wire_ends(l, false);
+	if (n && l->gone) {		/* a program that has left has no use for data */
+		l->unread = true;
+		l->cutting |= l->shut;
+	}
 	return l->wire_readable;
 }

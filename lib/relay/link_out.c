@@ -23,7 +23,7 @@ static void
 wire_refuses(struct link *l)
 {
 	l->mute = true;		/* what the peer sent before is still to be read */
-	l->broken = true;
+	l->broken |= !l->ended;
 	free(l->out);
 	l->out = NULL;
 	l->out_off = l->out_len = 0;
@@ -170,14 +170,20 @@ seal(struct link *l, const uint8_t *bytes, size_t n)
 static void
 say_goodbye(struct link *l)
 {
-	size_t n = l->said ? 0 : records_alert(l->records, sealed);
+	size_t n;
 
+	if (l->unread && !l->said) {
+		l->said = l->shut = l->cutting = true;
+		return;
+	}
+	n = l->said ? 0 : records_alert(l->records, sealed);
 	l->said = true;
 	if (n)
 		transmit_sealed(l, n);
 	if (l->out_len == 0 && !l->mute) {
 		shutdown(l->wire, SHUT_WR);
 		l->shut = true;
+		l->cutting = l->unread;
 	}
 }
 
@@ -192,6 +198,7 @@ link_outgoing(struct link *l)
 		return false;
 	if (l->end_readable && (n = fetch(l)) > 0) {
 		l->progress = link_now();
+		l->answered |= l->ended;
 		again = repeated(l, plain + 1, n);
 		if (again < n)
 			seal(l, plain + 1 + again, n - again);

@@ -24,6 +24,7 @@ struct watch {
 	bool cookie;			/* the kernel holds ours */
 	bool inherited;			/* made before a fork, in a set that the parent has too */
 	bool spent;			/* one-shot and reported: nothing may re-arm it but the program */
+	bool absent;			/* ... and not in the kernel's set, after a hand-over */
 	uint32_t wire;			/* the events it was given with it */
 };
 
@@ -67,7 +68,7 @@ watch_new(struct sock *s, int epfd, int fd, const struct epoll_event *event)
 	w->epfd = epfd;
 	w->fd = fd;
 	w->event = *event;
-	w->cookie = w->spent = w->inherited = false;
+	w->cookie = w->spent = w->absent = w->inherited = false;
 	w->next = s->watches;
 	s->watches = w;
 	registered++;
@@ -238,6 +239,36 @@ epoll_fork_child(void)
 		chunks[i / CHUNK][i % CHUNK].inherited = true;
 }
 
+/* "tfd: 5 events: 4000001d data: ..." among the lines that the kernel has of the set: a one-shot watch that was reported has lost its events. */
+static bool
+spent_there(const struct watch *w)
+{
+	char path[48], buf[1024];
+	size_t len = 0;
+	bool spent = false;
+	long n, fd;
+
+	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", w->epfd);
+	fd = raw_syscall(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	while (fd >= 0 && (n = raw_syscall(SYS_read, fd, (long)(buf + len), (long)(sizeof buf - 1 - len), 0, 0, 0)) > 0) {
+		char *line = buf, *end;
+
+		buf[len + (size_t)n] = '\0';
+		for (; (end = strchr(line, '\n')); line = end + 1) {
+			unsigned events;
+			int number;
+
+			if (sscanf(line, "tfd: %d events: %x", &number, &events) == 2 && number == w->fd)
+				spent = !(events & 0xffff);
+		}
+		len = strlen(line);
+		memmove(buf, line, len);
+	}
+	if (fd >= 0)
+		raw_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+	return spent;
+}
+
 void
 epoll_leave(struct sock *s)
 {
@@ -248,8 +279,10 @@ epoll_leave(struct sock *s)
 		if (w->cookie)
 			cookies--;
 		w->cookie = false;
-		if (!w->inherited)
-			real.epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+		if (w->inherited)
+			continue;
+		w->spent |= w->event.events & EPOLLONESHOT && spent_there(w);
+		real.epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->fd, NULL);
 	}
 	s->unsteady = false;
 	pthread_mutex_unlock(&lock);
@@ -261,9 +294,11 @@ epoll_come(struct sock *s)
 	if (!s->watches)
 		return;
 	pthread_mutex_lock(&lock);
-	for (struct watch *w = s->watches; w; w = w->next)
-		if (!w->inherited)
+	for (struct watch *w = s->watches; w; w = w->next) {
+		w->absent = w->spent;		/* in the set it would be told of failures at least */
+		if (!w->inherited && !w->absent)
 			real.epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd, &w->event);
+	}
 	pthread_mutex_unlock(&lock);
 }
 
@@ -274,7 +309,7 @@ registered_as(struct sock *s, struct watch *w, bool unsteady, uint32_t events)
 	if (w->cookie != unsteady)
 		cookies += unsteady ? 1 : -1;
 	w->cookie = unsteady;
-	w->spent = false;
+	w->spent = w->absent = false;
 	w->wire = events;
 	s->unsteady = unsteady;
 	if (unsteady)
@@ -289,6 +324,8 @@ add_again(struct sock *s, struct watch *w, struct epoll_event *event)
 	bool unsteady = is_unsteady(s);
 	struct epoll_event e;
 
+	if (w->absent)
+		return (int)answer(-EEXIST);
 	fresh.event = *event;
 	e = kernel_event(&fresh, unsteady);
 	if (real.epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd, &e) < 0)
@@ -308,7 +345,7 @@ control(struct sock *s, int epfd, int op, int fd, struct epoll_event *event)
 	int r;
 
 	if (op == EPOLL_CTL_DEL) {
-		r = real.epoll_ctl(epfd, op, fd, event);
+		r = w && w->absent ? 0 : real.epoll_ctl(epfd, op, fd, event);
 		if (w)
 			watch_drop(w);
 		return r;
@@ -327,7 +364,7 @@ control(struct sock *s, int epfd, int op, int fd, struct epoll_event *event)
 		w->event = *event;
 	}
 	e = kernel_event(w, unsteady);
-	r = real.epoll_ctl(epfd, op, fd, &e);
+	r = real.epoll_ctl(epfd, w->absent ? EPOLL_CTL_ADD : op, fd, &e);
 	if (r < 0) {
 		int why = errno;
 
@@ -413,6 +450,7 @@ meet(struct epoll_event *e)
 		core->conn_handshake(s->conn, as.fd, false);
 	if (handshaking || (as.event.events & ~as.wire & EPOLLONESHOT)) {	/* what TLS waited for; another thread may have had it */
 		epoll_settle(s);		/* a steady one is reported by the kernel again */
+		sock_after(s, as.fd);
 		return false;
 	}
 	answer = core->conn_tells(s->conn, as.fd, (short)as.event.events, (short)e->events);

@@ -626,3 +626,9 @@ conn_last(struct conn *c)
 {
 	return share_leave(&c->share);
 }
+
+void
+conn_return(struct conn *c)
+{
+	share_return(&c->share);
+}

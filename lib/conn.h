@@ -132,5 +132,6 @@ void conn_fork_child(struct conn *);
 void conn_fork_failed(struct conn *);
 bool conn_sole(const struct conn *);	/* no other live process holds it */
 bool conn_last(struct conn *);		/* the same, and this process is taken out of the owners */
+void conn_return(struct conn *);	/* ... and is one of them again */
 
 #endif

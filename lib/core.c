@@ -49,6 +49,7 @@ __attribute__((visibility("default"))) const struct core_verbs wrapsock_core_1 =
 	.conn_fork_failed = conn_fork_failed,
 	.conn_sole = conn_sole,
 	.conn_last = conn_last,
+	.conn_return = conn_return,
 
 	.conn_pending = conn_pending,
 	.conn_ended = conn_ended,

@@ -10,7 +10,7 @@
 #include "config.h"
 #include "conn.h"
 
-#define CORE_ABI 4
+#define CORE_ABI 5
 
 struct core_verbs {
 	unsigned abi;			/* CORE_ABI of the library */
@@ -58,6 +58,7 @@ struct core_verbs {
 	void (*conn_fork_failed)(struct conn *);
 	bool (*conn_sole)(const struct conn *);
 	bool (*conn_last)(struct conn *);
+	void (*conn_return)(struct conn *);
 
 	/* for a face that asks about another face's connection */
 	size_t (*conn_pending)(struct conn *);

@@ -213,6 +213,9 @@ share_prepare(struct share *s)
 static void
 enlist(struct share_owners *o)
 {
+	for (int i = 0; i < OWNERS; i++)
+		if (o->who[i] == me())
+			return;
 	for (int i = 0; i < OWNERS; i++) {
 		uint64_t there = o->who[i];
 
@@ -304,6 +307,13 @@ share_leave(struct share *s)
 		if (s->owners->who[i] == me())
 			__atomic_store_n(&s->owners->who[i], 0, __ATOMIC_SEQ_CST);
 	return share_last(s);
+}
+
+void
+share_return(struct share *s)
+{
+	if (s->owners)
+		enlist(s->owners);
 }
 
 bool

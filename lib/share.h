@@ -31,6 +31,7 @@ bool share_owned(const struct share *, int direction);	/* ours for certain, or u
 void share_give(struct share *);		/* no process uses it ever again */
 bool share_last(const struct share *);		/* nobody else alive holds the connection */
 bool share_leave(struct share *);		/* true = nobody else alive holds the connection */
+void share_return(struct share *);		/* after share_leave: this process is an owner again */
 bool share_here(const struct share *);		/* false in a vfork or bare-clone child, which must not touch the connection */
 
 #endif

@@ -217,6 +217,36 @@ fdlife_finish(void)
 	log_rest();
 }
 
+static void
+depart_one(int fd, struct sock *s, void *arg)
+{
+	(void)fd;
+	(void)arg;
+	if (s->phase == SOCK_WRAPPED && !sock_foreign(s))
+		core->conn_last(s->conn);
+}
+
+void
+fdlife_depart(void)
+{
+	fdtab_each(depart_one, NULL);
+}
+
+static void
+return_one(int fd, struct sock *s, void *arg)
+{
+	(void)fd;
+	(void)arg;
+	if (s->phase == SOCK_WRAPPED && !sock_foreign(s))
+		core->conn_return(s->conn);
+}
+
+void
+fdlife_return(void)
+{
+	fdtab_each(return_one, NULL);
+}
+
 EXPORT void
 _exit(int status)
 {

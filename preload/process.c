@@ -44,11 +44,18 @@ call_real(const struct image *i, char *const *envp)
 	}
 }
 
+/* The new program will be the same process, and own nothing of what the exec closes: out of the owners first, then it is seen who was the last. */
 static int
 call_with(const struct image *i, char *const *envp)
 {
-	int ended = goodbye_at_exec(i->fd, i->path, i->how == BY_FD ? AT_EMPTY_PATH : i->flags, i->how == BY_SEARCH), r = call_real(i, envp);
+	int ended, r, saved;
 
+	fdlife_depart();
+	ended = goodbye_at_exec(i->fd, i->path, i->how == BY_FD ? AT_EMPTY_PATH : i->flags, i->how == BY_SEARCH);
+	r = call_real(i, envp);
+	saved = errno;
+	fdlife_return();
+	errno = saved;
 	if (ended)
 		goodbye_in_vain();
 	return r;

@@ -376,7 +376,7 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 	HOLD s = fdtab_hold(fd);
 	enum route route;
 	struct conn *conn;
-	bool escapes;
+	bool escapes, waits;
 	int r;
 
 	if (s && s->phase == SOCK_RELAYED)
@@ -395,12 +395,13 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 			fdtab_forget(fd);
 		return real.connect(fd, addr, len);
 	}
-	if (!sock_nonblocking(fd) && to_itself(addr)) {
+	escapes = on_standard(fd, s) || (s && s->escaped);
+	waits = core->conn_on_connect(conn) || escapes || route == ROUTE_RELAY;
+	if (waits && !sock_nonblocking(fd) && to_itself(addr)) {
 		core->conn_free(conn);
 		log_line(LOG_LEVEL_WARN, "a single-threaded process connects to its own listener and would wait for itself: EDEADLK");
 		return (int)answer(-EDEADLK);
 	}
-	escapes = on_standard(fd, s) || (s && s->escaped);
 	if (escapes && (route == ROUTE_INLINE || sock_nonblocking(fd)))
 		return refuse_standard(conn);
 	if (!s)
@@ -574,10 +575,12 @@ shutdown(int fd, int how)
 {
 	if (!fdtab_ours(fd))
 		return real.shutdown(fd, how);
-	HOLD s = fdtab_hold_wrapped(fd);
+	HOLD s = fdtab_hold(fd);
 	int r;
 
-	if (!s)
+	if (s && s->phase == SOCK_RELAYED)
+		return relayed_over(fd) ? (int)answer(-ENOTCONN) : real.shutdown(fd, how);
+	if (!s || s->phase != SOCK_WRAPPED)
 		return real.shutdown(fd, how);
 	REFUSE_FOREIGN(s);
 	if (sock_cookie(fd) != s->cookie) {	/* another socket's number by now */
@@ -597,7 +600,7 @@ getpeername(int fd, struct sockaddr *restrict addr, socklen_t *restrict len)
 		return real.getpeername(fd, addr, len);
 	HOLD s = fdtab_hold(fd);
 
-	if (s && s->phase == SOCK_WRAPPED && s->client && !sock_foreign(s)) {
+	if (s && s->phase == SOCK_WRAPPED && s->client && !s->told && !sock_foreign(s)) {
 		if (core->conn_state(s->conn) <= CONN_HANDSHAKING) {
 			core->conn_handshake(s->conn, fd, false);
 			sock_after(s, fd);

@@ -82,12 +82,21 @@ recv: 13" "$out"
 testToItself() {
     port=$(free_port)
     run timeout 20 "$PROBES/itself" "$port"
-    assertEquals "connect: ok" "$out"
+    plain=$out
     # shellcheck disable=SC2086
     run timeout 20 $wrapped "$PROBES/itself" "$port"
-    assertEquals "connect: EDEADLK" "$out"
+    assertContains "$out" "connect: EDEADLK"
     assertContains "$err" "EDEADLK"
     assertEquals "one line: $err" 1 "$(printf '%s\n' "$err" | wc -l)"
+    # a connect that makes no handshake waits for nobody
+    write_policy "$tmp/late.conf" <<-END
+	[client all]
+	match = *:*
+	ca_certs = @CERTS@/ca.pem
+	do_handshake_on_connect = no
+	END
+    run launch -p "$tmp/late.conf" -- "$PROBES/itself" "$port"
+    assertEquals "$plain" "$out"
 }
 
 . "$SHUNIT2"

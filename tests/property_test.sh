@@ -1,5 +1,5 @@
 #!/bin/sh
-# Random sequences of descriptor operations, a few hundred and always the same; `make property` sets N and SEED.
+# Random sequences of descriptor operations under every route, a few hundred and always the same; `make property` sets N and SEED.
 # shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 
@@ -9,9 +9,15 @@ compare() {
 }
 
 testSequences() {
-    compare --seed "${SEED:-1}" --count "${N:-160}" --jobs 8
+    compare --seed "${SEED:-1}" --count "${N:-240}" --jobs 8
     assertEquals "$(cat "$tmp/report")" 0 $status
     grep -E '^(seeds|unsteady)' "$tmp/report"
+}
+
+# Faults that sequences have found, each as few operations as show it.
+testFound() {
+    compare --script "$TOP"/tests/property/found/*
+    assertEquals "$(cat "$tmp/report")" 0 $status
 }
 
 # The comparison finds what differs, and says which operation it was: here one that the contract refuses, judged as if it did not.

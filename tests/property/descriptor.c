@@ -55,6 +55,9 @@ do_dup2(struct op *o)
 		say(o, "noslot");
 		return;
 	}
+	for (int j = 0; i < 0 && j < SLOTS; j++)
+		if (slot[j] == onto)
+			i = j;
 	r = flag(o, 4, "three") ? dup3(fd, onto, flag(o, 4, "cloexec") ? O_CLOEXEC : 0) : dup2(fd, onto);
 	if (r >= 0 && i >= 0)
 		slot[i] = -1;
@@ -73,6 +76,7 @@ do_close(struct op *o)
 		return;
 	*slot_of(o, 1) = -1;
 	say_result(o, flag(o, 2, "range") ? close_range((unsigned)fd, (unsigned)fd, 0) : close(fd));
+	fill_standard();
 }
 
 /* nonblock sN 0|1 [ioctl] */

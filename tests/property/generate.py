@@ -1,7 +1,7 @@
 """Random but bounded sequences of operations: two processes or two threads, one connection or several, and what programs do with them."""
 import random
 
-from model import Model, Op
+from model import Model, Op, ROUTES
 
 SIZES = (0, 1, 2, 5, 100, 1000, 1448, 4096, 8000, 16384, 16385, 20000)
 READS = ("read", "readv", "recv", "recvfrom", "recvmsg")
@@ -10,17 +10,17 @@ POLLS = ("poll", "ppoll", "select", "pselect")
 
 
 class Sequence:
-    """single: both ends in threads of one process. native: which end would speak TLS by itself, None = neither."""
+    """single: both ends in threads of one process. native: which end would speak TLS by itself, None = neither. route: of the wrapped ends."""
 
-    def __init__(self, seed, single=False, native=None, ops=()):
-        self.seed, self.single, self.native, self.ops = seed, single, native, list(ops)
+    def __init__(self, seed, single=False, native=None, route="inline", ops=()):
+        self.seed, self.single, self.native, self.route, self.ops = seed, single, native, route, list(ops)
 
     def with_ops(self, ops):
-        return Sequence(self.seed, self.single, self.native, ops)
+        return Sequence(self.seed, self.single, self.native, self.route, ops)
 
     def valid(self):
         """Without the operations that no longer make sense."""
-        model, kept = Model(self.single), []
+        model, kept = Model(self.single, self.route), []
         for op in self.ops:
             if model.allows(op):
                 model.apply(op)
@@ -28,16 +28,18 @@ class Sequence:
         return self.with_ops(kept)
 
     def __str__(self):
-        head = "# seed %s%s%s\n" % (self.seed, ", one process" if self.single else "", ", native %s" % self.native if self.native else "")
+        head = "# seed %s, route %s%s%s\n" % (self.seed, self.route, ", one process" if self.single else "",
+                                            ", native %s" % self.native if self.native else "")
         return head + "".join("%s\n" % op for op in self.ops)
 
 
 class Generator:
-    def __init__(self, seed, length):
+    def __init__(self, seed, length, route=None):
         self.random = random.Random(seed)
         chance = self.random.random()
-        self.sequence = Sequence(seed, single=chance < 0.15, native="server" if 0.15 <= chance < 0.25 else "client" if 0.25 <= chance < 0.35 else None)
-        self.model = Model(self.sequence.single)
+        native = "server" if 0.15 <= chance < 0.25 else "client" if 0.25 <= chance < 0.35 else None
+        self.sequence = Sequence(seed, chance < 0.15, native, route or self.random.choices(ROUTES, (4, 3, 3))[0])
+        self.model = Model(self.sequence.single, self.sequence.route)
         self.length = length
         self.names = 0
 
@@ -149,12 +151,13 @@ class Generator:
                     if close and file.end in done:
                         continue
                     if close:
-                        done.add(file.end)
                         if self.is_native(file):
-                            self.add(actor, "nrecv", slot, 60000)
+                            seen = self.add(actor, "nrecv", slot, 60000)
                         else:
                             self.add(actor, "nonblock", slot, 0)
-                            self.add(actor, "recv", slot, 60000, "recv", "all")
+                            seen = self.add(actor, "recv", slot, 60000, "recv", "all")
+                        if seen:
+                            done.add(file.end)
                     elif file.end.shut_write:
                         continue
                     else:
@@ -374,7 +377,8 @@ class Generator:
             self.add(actor, "exec")
     do_process.weight = 5
 
-    def do_refused(self):
+    def do_leave(self):
+        """Ways out of our sight: refused, or the relay's."""
         actor, slot = self.somebody()
         if not actor:
             return
@@ -390,4 +394,22 @@ class Generator:
             self.add(actor, "recv", slot, 100, "recv", "dontwait", "shared")
         else:
             self.add(actor, "send", slot, 100, "send", stream, "OFFSET", "nosignal", "shared")
-    do_refused.weight = 3
+    do_leave.weight = 5
+
+    def do_serve(self):
+        """A child for this connection, as super-servers have one: its standard descriptors, or one number, and perhaps a new program."""
+        actor, slot = self.somebody()
+        name = self.name() if actor and self.names < 4 and not self.sequence.native else None
+        if not name or not self.add(actor, "fork", name):
+            return
+        closed = self.pick(True, False) and self.add(actor, "close", slot)
+        if self.pick(True, False):
+            for number in (0, 1, 2)[:self.pick(1, 2, 3)]:
+                self.add(name, "dup2", slot, number, self.slot(name))
+            self.add(name, "close", slot)
+        else:
+            self.add(name, "cloexec", slot, 0)
+        self.add(name, self.pick("exec", "flags", "names"), slot)
+        if not closed:
+            self.add(actor, "close", slot)
+    do_serve.weight = 2

@@ -4,15 +4,17 @@ The generator asks it what makes sense next, the shrinker what still makes sense
 whom. It predicts no results: those come from TCP.
 """
 
+ROUTES = ("inline", "auto", "relay")
 # Answers where a descriptor leaves the reach of a connection that is wrapped inline. An operation of such a class is not executed over TCP;
-# the answer here stands for it. None instead of an answer: as TCP.
+# the answer here stands for it. Under another route than inline the connection is the relay's from there on, and the answer TCP's, unless
+# another process holds a direction of it.
 REFUSED = {
     "standard": "EACCES",   # dup2 onto 0 to 2
     "stream": "EACCES",     # fdopen
     "pass": "EACCES",       # SCM_RIGHTS
-    "exec": "closed",       # the new program does not find it
     "shared": "EIO",        # a direction that another process has used since the fork
 }
+AS_TCP = set()              # classes that are judged as if they were never refused
 
 ROOM = 30000                # bytes that may be under way in one direction without anybody reading
 
@@ -52,6 +54,7 @@ class End:
         self.nonblocking = False
         self.timeout = 0
         self.lowat = 1
+        self.relayed = False
 
     @property
     def ended(self):
@@ -84,6 +87,12 @@ class File:
         self.pending = []           # of a listener: connections not accepted yet
         self.watched = {}           # of an epoll set: slot -> Watch
         self.refs = 0
+        self.wires = []             # of what the relay has: the description that other processes still have
+        self.stale = False          # such a description
+
+    def held(self):
+        """Does another process keep what the relay has taken?"""
+        return any(f.refs for f in self.wires)
 
 
 class Watch:
@@ -97,13 +106,17 @@ class Process:
         self.slots = {}
         self.claims = {}            # (end, "r" or "w") -> Claim
         self.lost = set()           # ends whose use was refused here
+        self.cloexec = set()        # slots
+        self.meant = set()          # slots that were doubled or made inheritable on purpose
+        self.numbers = {}           # 0, 1, 2 -> slot
 
     def claim(self, end, way):
         return self.claims.setdefault((end, way), Claim(self.name))
 
 
 class Model:
-    def __init__(self, single=False):
+    def __init__(self, single=False, route="inline"):
+        self.route = route
         self.actors = {"A": Process("A")}
         self.actors["B"] = self.actors["A"] if single else Process("B")
         self.busy = {}
@@ -118,7 +131,83 @@ class Model:
 
     def usable(self, process, end, way):
         claim = process.claims.get((end, way))
-        return end not in process.lost and (claim is None or claim.owner in (None, process.name))
+        return end not in process.lost and (end.relayed or claim is None or claim.owner in (None, process.name))
+
+    def known(self, process, end):
+        """Is it certain whose the directions are?"""
+        claims = [process.claims.get((end, way)) for way in "rw"]
+        return all(c is None or c.owner is None or c.owner == process.name or c.certain for c in claims)
+
+    # --- leaving ---
+
+    def leaves(self, op):
+        """The class of those operations by which a descriptor leaves our sight."""
+        if op.verb == "dup2" and (not self.is_slot(op.words[2]) or op.words[2] in self.actors[op.actor].numbers.values()):
+            return "standard"
+        return op.verb if op.verb in ("stream", "pass") else None
+
+    def refusal(self, op):
+        """The contract's answer where TCP has another one, or None."""
+        if "shared" in op.words:
+            return None if "shared" in AS_TCP else REFUSED["shared"]
+        leaves, file = self.leaves(op), self.file(op)
+        if not leaves or leaves in AS_TCP or file.end.relayed:
+            return None
+        return REFUSED[leaves] if self.route == "inline" or not self.takes(self.actors[op.actor], file) else None
+
+    @staticmethod
+    def over_or_failed(file):
+        return file.connection.reset or (file.end.shut_write and (file.end.shut_read or file.connection.ends[1 - file.end.number].ended))
+
+    def takes(self, process, file):
+        return all(self.usable(process, file.end, way) for way in "rw")
+
+    def may_leave(self, op):
+        """Another thread's wait would be in the way, and what another process goes on using would end otherwise than over TCP."""
+        file, process = self.connected(op), self.actors[op.actor]
+        if not file or file.stale or file.end in process.lost or file.connection.loose:
+            return False
+        if file.end.relayed or self.route == "inline":
+            return True
+        if self.over_or_failed(file):       # stays: EACCES
+            return False
+        return not self.busy_in(process) and self.known(process, file.end) and self.may_share(process, file)
+
+    def may_share(self, process, file):
+        """Another process that has it, too, is not in the midst of watching what it will lose."""
+        others = {p for p in self.actors.values() if p is not process and file in p.slots.values()}
+        return not self.takes(process, file) or not any(w.file is file for p in others for f in p.slots.values()
+                                                        if f.kind == "epoll" and f.owner is p for w in f.watched.values())
+
+    def hand_over(self, process, file):
+        """The relay takes it: another open file description for this process, and nothing of use for the others."""
+        file.end.relayed = True
+        if all(p is process or file not in p.slots.values() for p in self.actors.values()):
+            return
+        new = File(file.kind, file.connection, file.end)
+        new.nonblocking, new.wires = file.nonblocking, [file]
+        file.stale = True
+        for slot in [s for s, f in process.slots.items() if f is file]:
+            process.slots[slot] = new
+            file.refs, new.refs = file.refs - 1, new.refs + 1
+        for each in process.slots.values():
+            for watch in each.watched.values():
+                if watch.file is file and each.owner is process:
+                    watch.file = new
+        for other in self.actors.values():
+            if other is not process and file in other.slots.values():
+                other.lost.add(file.end)
+
+    def leave(self, op):
+        if self.route != "inline" and not self.file(op).end.relayed:
+            self.hand_over(self.actors[op.actor], self.file(op))
+
+    def settle(self):
+        """route = relay: whatever is open is the relay's."""
+        for connection in self.connections if self.route == "relay" else ():
+            if connection.established:
+                for end in connection.ends:
+                    end.relayed = True
 
     def would_block(self, op, file):
         """Would a read or a write of this size wait for ever? Those with a time limit do not."""
@@ -185,17 +274,25 @@ class Model:
 
     def connected(self, op):
         file = self.file(op)
-        return file if file and file.kind == "connection" and file.connection.established else None
+        return file if file and file.kind == "connection" and not file.stale and file.connection.established else None
 
     def allows_tls(self, op):
         file = self.file(op)
         return bool(file and file.kind == "connection" and not file.connection.established and file.end.number == ("client", "server").index(op.words[2]) and
                     (op.words[2] == "server" or file.connection.greeted))
 
-    def allows_option(self, op):
+    def allows_names(self, op):
         return bool(self.connected(op) and not self.connected(op).connection.loose)
 
-    allows_names = allows_timeout = allows_option
+    allows_timeout = allows_names
+
+    def allows_option(self, op):
+        """TCP makes an edge where SO_RCVLOWAT is set; ours is not the wire's."""
+        sets = {f for p in self.actors.values() for f in p.slots.values() if f.kind == "epoll"}
+        edges = len(op.words) > 3 and op.words[2] == "lowat" and any(w.file is self.file(op) and w.edge for s in sets for w in s.watched.values())
+        if self.route != "inline" and op.words[2] == "nodelay" and self.connected(op) and self.over_or_failed(self.file(op)):
+            return False                # the relay, which knew it, has forgotten the connection
+        return self.allows_names(op) and not edges
 
     def uses(self, op, way):
         """The connection, if this process may use this direction of it, or if the refusal is what is tried ("shared" among the words)."""
@@ -204,15 +301,17 @@ class Model:
             return None
         allowed = self.usable(self.actors[op.actor], file.end, way)
         claim = self.actors[op.actor].claims.get((file.end, way))
-        if "shared" in op.words and (file.end.shut_write or file.end.shut_read or not (claim and claim.certain)):
+        if "shared" in op.words and (file.end.shut_write or file.end.shut_read or file.end.relayed or not (claim and claim.certain)):
             return None
         return file if allowed != ("shared" in op.words) and file.end not in self.actors[op.actor].lost else None
 
     def allows_recv(self, op):
         file = self.uses(op, "r")
+        if file and op.words[2] == "0" and self.route != "inline" and not file.connection.waiting(file.end):
+            return False                # a pair waits for something, TCP does not
         if op.background:               # Linux wakes nobody below SO_RCVLOWAT, however little was asked for
             return bool(file and file.end.lowat == 1)
-        return bool(file and not self.would_block(op, file))
+        return bool(file and not self.would_block(op, file) and not (file.connection.loose and file.connection.reset))
 
     def allows_send(self, op):
         file = self.uses(op, "w")
@@ -228,9 +327,10 @@ class Model:
         return self.allows_send(op) and self.native_writes(self.file(op))
 
     def allows_nrecv(self, op):
+        """What had arrived before a reset is a matter of luck."""
         file = self.uses(op, "r")
         need = int(op.words[2])
-        return bool(file and (file.connection.waiting(file.end) >= need or file.connection.ends[1 - file.end.number].ended))
+        return bool(file and not file.connection.reset and (file.connection.waiting(file.end) >= need or file.connection.ends[1 - file.end.number].ended))
 
     def allows_writeall(self, op):
         file = self.uses(op, "w")
@@ -265,7 +365,10 @@ class Model:
         """Whether a one-shot watch has fired is the kernel's secret: a switch to blocking mode arms it again."""
         file = self.file(op)
         sets = {f for p in self.actors.values() for f in p.slots.values() if f.kind == "epoll"}
-        return bool(file) and not any(w.file is file and w.once for s in sets for w in s.watched.values())
+        return bool(file) and not file.stale and not any(w.file is file and w.once for s in sets for w in s.watched.values())
+
+    def allows_flags(self, op):
+        return bool(self.file(op)) and not self.file(op).stale
 
     def allows_dup(self, op):
         return bool(self.file(op)) and op.words[2] not in self.actors[op.actor].slots
@@ -273,18 +376,26 @@ class Model:
     allows_dupfd = allows_dup
 
     def allows_pass(self, op):
-        return bool(self.connected(op)) and self.allows_dup(op)
+        return self.may_leave(op) and self.allows_dup(op)
 
     def allows_stream(self, op):
-        return bool(self.uses(op, "w") and REFUSED["stream"])
+        """Half of what a stream has written is not to be told from outside, so all of it must be taken."""
+        file = self.uses(op, "w")
+        if not file or not self.may_leave(op):
+            return False
+        taken = file.end.sent - file.connection.ends[1 - file.end.number].read
+        return self.route == "inline" or (self.native_writes(file) and taken + int(op.words[4]) <= ROOM)
 
     def allows_dup2(self, op):
         file, slots = self.file(op), self.actors[op.actor].slots
         if not file or op.words[3] in slots or op.words[1] == op.words[2]:
             return False
         if not self.is_slot(op.words[2]):
-            return bool(self.connected(op))
+            there = self.actors[op.actor].numbers.get(op.words[2])
+            return self.may_leave(op) and there != op.words[1] and (not there or self.may_close(self.actors[op.actor], slots[there]))
         other = slots.get(op.words[2])
+        if self.leaves(op) and not self.may_leave(op):
+            return False
         return bool(other) and other is not file and self.may_close(self.actors[op.actor], other)
 
     def last(self, process, file):
@@ -294,6 +405,8 @@ class Model:
         """The last one to close must be the one that may write, or no farewell could be said."""
         if file.kind == "connection" and not file.connection.established:
             return False
+        if file.kind == "connection" and (file.stale or file.end.relayed):
+            return file.stale or file.refs > 1 or not file.held()
         return file.kind != "connection" or file.refs > 1 or self.usable(process, file.end, "w")
 
     def allows_close(self, op):
@@ -340,9 +453,29 @@ class Model:
         return [a for a, p in self.actors.items() if p is process]
 
     def allows_exec(self, op):
+        """What is closed by it says no farewell: somebody else must still have it."""
         process = self.actors[op.actor]
-        return len(self.threads(process)) == 1 and all(f.refs > 1 or f.kind != "connection" for f in process.slots.values()) and \
-            sum(f.kind == "connection" for f in process.slots.values()) == len({f for f in process.slots.values() if f.kind == "connection"})
+        files = {f for f in process.slots.values() if f.kind == "connection"}
+        if len(self.threads(process)) > 1 or not all(f.connection.established for f in files):
+            return False
+        if any(self.meant(process, f) and self.over_or_failed(f) for f in files):
+            return False
+        if any(self.meant(process, f) and not (self.known(process, f.end) and self.may_share(process, f)) for f in files):
+            return False
+        kept = [f for s, f in process.slots.items() if f in files and self.stays(process, s)]
+        return all(f in kept or f.refs > sum(g is f for g in process.slots.values()) for f in files)
+
+    def meant(self, process, file):
+        """Is it handed over at an exec?"""
+        return self.route != "inline" and not file.end.relayed and file.end not in process.lost and \
+            any(f is file and s in process.meant and s not in process.cloexec for s, f in process.slots.items())
+
+    def stays(self, process, slot):
+        """Does a new program find this connection?"""
+        file = process.slots[slot]
+        if slot in process.cloexec or file.stale:
+            return False
+        return "exec" in AS_TCP or file.end.relayed or (self.meant(process, file) and self.takes(process, file))
 
     def allows_exit(self, op):
         process = self.actors[op.actor]
@@ -361,28 +494,46 @@ class Model:
                 self.finish(op)
             elif op.verb in ("poll", "ppoll", "select", "pselect"):
                 self.greet(op)
+                self.claim(op, [w.split(":")[0] for w in op.words[2:]])
+            elif op.verb == "wait":
+                self.claim(op, self.file(op).watched)
         else:
             self.finish(op)
 
     def finish(self, op):
         effect = getattr(self, "apply_" + op.verb, None)
-        if effect and not ("shared" in op.words and REFUSED["shared"]):
-            effect(op)
-        elif effect:
+        refusal = self.refusal(op)
+        if refusal and "shared" in op.words:
             self.actors[op.actor].lost.add(self.file(op).end)
+        elif effect and not refusal:
+            effect(op)
+        self.settle()
 
-    def put(self, process, slot, file):
+    def put(self, process, slot, file, cloexec=False, meant=False):
         process.slots[slot] = file
         file.refs += 1
+        if cloexec:
+            process.cloexec.add(slot)
+        if meant:
+            process.meant.add(slot)
 
     def drop(self, process, slot):
         file = process.slots.pop(slot)
         file.refs -= 1
-        if file.refs or file.kind != "connection":
+        process.cloexec.discard(slot)
+        process.meant.discard(slot)
+        for number in [n for n, s in process.numbers.items() if s == slot]:
+            del process.numbers[number]
+        if file.refs or file.kind != "connection" or file.stale:
             return
         end, connection = file.end, file.connection
         if connection.waiting(end) > 0:
             connection.reset = True
+            # what another process has decrypted and not read is unread to nobody
+            reader = process.claims.get((end, "r"))
+            connection.loose |= not end.relayed and reader is not None and reader.owner not in (None, process.name)
+            # behind an end of stream the relay finds no reset before it writes
+            connection.loose |= end.shut_write and connection.ends[1 - end.number].relayed
         end.closed = True
         self.farewell(end, connection)
 
@@ -394,7 +545,7 @@ class Model:
     def apply_socket(self, op):
         file = File("socket")
         file.nonblocking = "nb" in op.words
-        self.put(self.actors[op.actor], op.words[1], file)
+        self.put(self.actors[op.actor], op.words[1], file, "cloexec" in op.words)
 
     def apply_listen(self, op):
         file = File("listener")
@@ -426,12 +577,13 @@ class Model:
         connection = listener.pending.pop(0)
         file = File("connection", connection, connection.ends[1])
         file.nonblocking = "nb" in op.words
-        self.put(self.actors[op.actor], op.words[2], file)
+        self.put(self.actors[op.actor], op.words[2], file, "cloexec" in op.words and "plain" not in op.words)
 
     def use(self, op, way):
         file, process = self.file(op), self.actors[op.actor]
         claim = process.claim(file.end, way)
-        claim.owner, claim.certain = process.name, True
+        claim.owner = process.name
+        claim.certain |= op.verb not in ("recv", "send") or op.words[2] != "0"
         return file
 
     def apply_recv(self, op):
@@ -472,18 +624,38 @@ class Model:
         self.use(op, "w").end.shut_write = True
 
     def apply_dup(self, op):
-        if op.verb != "pass" or not REFUSED["pass"]:
-            self.put(self.actors[op.actor], op.words[2], self.file(op))
+        self.put(self.actors[op.actor], op.words[2], self.file(op), "cloexec" in op.words, "cloexec" not in op.words)
 
-    apply_dupfd = apply_pass = apply_dup
+    apply_dupfd = apply_dup
+
+    def apply_pass(self, op):
+        self.leave(op)
+        self.put(self.actors[op.actor], op.words[2], self.file(op))
+
+    def apply_stream(self, op):
+        self.leave(op)
+        self.use(op, "w").end.sent += int(op.words[4])
 
     def apply_dup2(self, op):
-        process, file = self.actors[op.actor], self.file(op)
-        if not self.is_slot(op.words[2]) and REFUSED["standard"]:
-            return
-        if self.is_slot(op.words[2]):
-            self.drop(process, op.words[2])
-        self.put(process, op.words[3], file)
+        process, onto, new = self.actors[op.actor], op.words[2], op.words[3]
+        if self.leaves(op):
+            self.leave(op)
+        there = onto if self.is_slot(onto) else process.numbers.get(onto)
+        number = next((n for n, s in process.numbers.items() if s == there), None if self.is_slot(onto) else onto)
+        file = self.file(op)
+        if there:
+            self.drop(process, there)
+        self.put(process, new, file, "cloexec" in op.words, "cloexec" not in op.words)
+        if number is not None:
+            process.numbers[number] = new
+
+    def apply_cloexec(self, op):
+        process, slot = self.actors[op.actor], op.words[1]
+        if op.words[2] == "1":
+            process.cloexec.add(slot)
+        else:
+            process.cloexec.discard(slot)
+            process.meant.add(slot)
 
     def apply_close(self, op):
         self.drop(self.actors[op.actor], op.words[1])
@@ -501,14 +673,17 @@ class Model:
         if file and op.words[2] == "lowat" and len(op.words) > 3:
             file.end.lowat = max(1, int(op.words[3]))
 
-    def polled(self, op, slots):
+    def claim(self, op, slots):
         process = self.actors[op.actor]
-        for slot in slots:
-            file = process.slots.get(slot)
-            if file and file.kind == "connection":
-                if file.end.number == 0:
-                    file.connection.dialled = True
-                process.claim(file.end, "r").owner = process.name
+        files = [f for f in map(process.slots.get, slots) if f and f.kind == "connection"]
+        for file in files:
+            process.claim(file.end, "r").owner = process.name
+        return files
+
+    def polled(self, op, slots):
+        for file in self.claim(op, slots):
+            if file.end.number == 0:
+                file.connection.dialled = True
 
     def greet(self, op):
         """The server's first wait: its handshake runs from there."""
@@ -556,13 +731,18 @@ class Model:
                     claim = parent.claims[end, way] = Claim(None)
                 child.claims[end, way] = claim
         child.lost = set(parent.lost)
+        child.cloexec, child.meant, child.numbers = set(parent.cloexec), set(parent.meant), dict(parent.numbers)
         self.actors[child.name] = child
 
     def apply_exec(self, op):
         process = self.actors[op.actor]
-        for slot, file in list(process.slots.items()):
-            if file.kind == "connection" and REFUSED["exec"]:
+        kept = {s for s, f in process.slots.items() if f.kind != "connection" or self.stays(process, s)}
+        for file in {f for f in process.slots.values() if f.kind == "connection" and self.meant(process, f) and self.takes(process, f)}:
+            self.hand_over(process, file)
+        for slot in list(process.slots):
+            if slot not in kept or slot in process.cloexec:
                 self.drop(process, slot)
+        process.meant = set()
 
     def apply_exit(self, op):
         process = self.actors.pop(op.actor)

@@ -86,7 +86,8 @@ do_stream(struct op *o)
 		return;
 	}
 	pattern(buf, n, (unsigned)number(o, 2), (uint64_t)number(o, 3));
-	say(o, "%zu %d", fwrite(buf, 1, n, f), fflush(f));	/* the FILE is left alone: fclose would close the slot */
+	say(o, "%zu", fwrite(buf, 1, n, f));
+	say(o, "%d", fflush(f));	/* the FILE is left alone: fclose would close the slot */
 }
 
 /* pass sN sNEW: through a socket pair of our own and back */

@@ -8,6 +8,7 @@ three more runs is counted as unsteady and named, but fails nothing.
 import argparse
 import multiprocessing
 import os
+import re
 import select
 import signal
 import socket
@@ -15,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from queue import Empty
 
 from generate import Generator, Sequence
-from model import REFUSED, Model, Op
+from model import AS_TCP, REFUSED, ROUTES, Model, Op
 
 PATIENCE = 6.0
 RULES = {
@@ -55,12 +57,14 @@ def events(answer):
     return level, edge
 
 
-def alike(a, b, before):
+def alike(a, b, before, route):
     """
     Two answers that differ in their text and yet mean the same. An edge that is told twice is no difference, one that is not told is: programs
     read until EAGAIN, but wait for ever for a lost one. A reset is told for ever, by TCP once.
     """
     if a in ("0", "EPIPE", "EPIPE SIGPIPE") and b == "ECONNRESET" and b in before:
+        return True
+    if route != "inline" and relayed_alike(a, b):
         return True
     if "*" not in a + b:
         return False
@@ -68,16 +72,26 @@ def alike(a, b, before):
     return level == other and all(names <= more.get(slot, set()) for slot, names in edge.items())
 
 
-def same(tcp, tls):
-    return len(tcp) == len(tls) and all(a == b or alike(a, b, tcp[:i]) for i, (a, b) in enumerate(zip(tcp, tls)))
+def relayed_alike(a, b):
+    """
+    What a pair cannot say: that there is an error behind an end of stream that was seen, in SO_ERROR and as POLLERR, and that a peer which has
+    gone resets, where a pair has its own EPIPE at once.
+    """
+    return (a, b) in (("0 EPIPE", "0 0"), ("ECONNRESET", "EPIPE"), ("ECONNRESET", "EPIPE SIGPIPE")) or \
+        (a != b and "err" in a and a.replace("err+", "").replace("+err", "") == b)
+
+
+def same(tcp, tls, route):
+    return len(tcp) == len(tls) and all(a == b or alike(a, b, tcp[:i], route) for i, (a, b) in enumerate(zip(tcp, tls)))
 
 
 class Nursery:
     """Processes of one mode, forked on demand."""
 
-    def __init__(self, mode, options, scratch):
+    def __init__(self, mode, route, options, scratch):
         rules, version, accept, native = MODES[mode]
-        self.mode, self.path, self.log = mode, os.path.join(scratch, mode), os.path.join(scratch, mode + ".log")
+        name = mode + "." + route
+        self.mode, self.path, self.log = mode, os.path.join(scratch, name), os.path.join(scratch, name + ".log")
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(self.path)
         self.listener.listen(16)
@@ -86,8 +100,8 @@ class Nursery:
         if native:
             environment["PROPERTY_NATIVE"] = native
         if rules:
-            more = "route = inline\nminimum_version = TLSv%s\nmaximum_version = TLSv%s\n" % (version, version)
-            policy = os.path.join(scratch, mode + ".conf")
+            more = "route = %s\nminimum_version = TLSv%s\nmaximum_version = TLSv%s\n" % (route, version, version)
+            policy = os.path.join(scratch, name + ".conf")
             with open(os.open(policy, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
                 for rule in rules:
                     file.write(RULES[rule] % {"certs": options.certs, "more": more, "accept": "do_handshake_on_connect = yes\n" if accept else ""})
@@ -144,7 +158,7 @@ class Run:
     def __init__(self, sequence, nursery):
         Run.number += 1
         self.sequence, self.nursery, self.prefix = sequence, nursery, "%d." % Run.number
-        self.model = Model(sequence.single)
+        self.model = Model(sequence.single, sequence.route)
         self.channels, self.ports, self.offsets, self.sent, self.seen, self.begun = {}, {}, {}, {}, {}, {}
         self.reference = nursery.mode == "tcp"
         self.groups = []
@@ -196,12 +210,12 @@ class Run:
             self.model.apply(op)
             return self.read(op.actor, before, text)
         if self.reference:
-            refused = self.refused(op)
+            refused = self.model.refusal(op)
             if refused:
                 self.model.apply(op)
                 return refused
-        if op.verb == "exec" and self.reference and REFUSED["exec"]:
-            self.shed(op.actor)
+        if op.verb == "exec" and self.reference:
+            self.shed(self.model.actors[op.actor], self.channels[op.actor])
         channel = self.channels[op.actor]
         channel.ask(("&" if op.background else "") + self.text(op))
         if op.background:
@@ -218,21 +232,12 @@ class Run:
         self.model.apply(op)
         return self.read(op.actor, op, text)
 
-    @staticmethod
-    def refused(op):
-        """The contract's answer where TCP has another one."""
-        if "shared" in op.words:
-            return REFUSED["shared"]
-        if op.verb == "dup2" and not Model.is_slot(op.words[2]):
-            return REFUSED["standard"]
-        return REFUSED.get(op.verb) if op.verb in ("stream", "pass") else None
-
-    def shed(self, actor):
-        """An exec finds wrapped descriptors closed."""
-        for slot, file in self.model.actors[actor].slots.items():
-            if file.kind == "connection":
-                self.channels[actor].ask("cloexec %s 1" % slot)
-                self.channels[actor].answer()
+    def shed(self, process, channel):
+        """What a new program does not find under the contract."""
+        for slot, file in process.slots.items():
+            if file.kind == "connection" and slot not in process.cloexec and not self.model.stays(process, slot):
+                channel.ask("cloexec %s 1" % slot)
+                channel.answer()
 
     def text(self, op):
         """The request: names filled in, and what must have arrived first."""
@@ -251,12 +256,13 @@ class Run:
             if file.kind != "connection":
                 continue
             peer = file.connection.ends[1 - file.end.number]
-            want = "end" if peer.ended and not file.connection.reset else self.sent.get(peer)
+            want = "reset" if file.connection.reset else "end" if peer.ended else self.sent.get(peer)
             if want and self.seen.get((file.end, process.name)) != want:
                 self.seen[(file.end, process.name)] = want
-                if want == "end" and self.sent.get(peer):
-                    wants.append("%s:%s" % (slot, self.sent[peer]))
-                wants.append("%s:%s" % (slot, want))
+                if self.sent.get(peer):
+                    wants.append("%s:%s/%d" % (slot, self.sent[peer], 0 if file.end.shut_read else file.connection.waiting(file.end)))
+                if want in ("end", "reset"):
+                    wants.append("%s:%s" % (slot, want))
         return ("@" + ",".join(wants) + " " if wants else "") + " ".join(words)
 
     def stream(self, op):
@@ -275,7 +281,7 @@ class Run:
             seen, self.ports[op.words[1]] = seen.split(" port=")
         if op.verb == "wait":
             seen = self.edges(actor, op, seen)
-        if op.verb in ("send", "file", "nsend") and not op.background and seen.split()[0].isdigit():
+        if op.verb in ("send", "file", "nsend", "stream") and not op.background and seen.split()[0].isdigit():
             self.move(op, int(seen.split()[0]))
         if op.verb == "writeall" and not op.background:
             self.move(op, int(op.words[2]))
@@ -304,14 +310,18 @@ class Judge:
         self.nurseries = {}
 
     def run(self, sequence, mode):
-        if mode not in self.nurseries:
-            self.nurseries[mode] = Nursery(mode, self.options, self.scratch)
-        return Run(sequence, self.nurseries[mode]).run()
+        return Run(sequence, self.nursery(sequence, mode)).run()
+
+    def nursery(self, sequence, mode):
+        key = mode, sequence.route if mode != "tcp" else ""
+        if key not in self.nurseries:
+            self.nurseries[key] = Nursery(*key, self.options, self.scratch)
+        return self.nurseries[key]
 
     def firmly(self, sequence, mode):
         """Differs again and again: not one answer of the mode is one that TCP gave."""
         tcp = [self.run(sequence, "tcp") for _ in range(3)]
-        return not any(same(a, b) for b in (self.run(sequence, mode) for _ in range(2)) for a in tcp)
+        return not any(same(a, b, sequence.route) for b in (self.run(sequence, mode) for _ in range(2)) for a in tcp)
 
     def shrink(self, sequence, mode):
         """Leave out ever smaller pieces for as long as it still differs."""
@@ -334,7 +344,7 @@ class Judge:
         for i, op in enumerate(sequence.ops):
             a, b = (answers[i] if i < len(answers) else "-" for answers in (tcp, tls))
             lines.append("%-48s # %s" % (op, a) if a == b else "%-48s # TCP: %s   <> TLS: %s" % (op, a, b))
-        log = self.nurseries[mode].log
+        log = self.nursery(sequence, mode).log
         if os.path.exists(log):
             with open(log, encoding="utf-8", errors="replace") as file:
                 lines += ["# log: " + line.rstrip() for line in file.readlines()[-3:]]
@@ -347,7 +357,7 @@ class Judge:
         if "no answer" in tcp or "driver" in tcp[-1]:
             return ["# the model is wrong: over TCP this waits for ever\n" + self.show(sequence, "tcp")], unsteady, 0
         for mode in modes:
-            if same(tcp, self.run(sequence, mode)):
+            if same(tcp, self.run(sequence, mode), sequence.route):
                 continue
             if self.firmly(sequence, mode):
                 reports.append(self.show(self.shrink(sequence, mode), mode))
@@ -364,7 +374,7 @@ def work(options, first, step, queue):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     judge = Judge(options)
     for seed in range(options.seed + first, options.seed + options.count, step):
-        sequence = Generator(seed, options.length).make()
+        sequence = Generator(seed, options.length, options.route).make()
         if options.show:
             print(sequence, flush=True)
         modes = modes_of(sequence)
@@ -377,17 +387,24 @@ def work(options, first, step, queue):
     queue.put(None)
 
 
-def run_script(options):
-    with open(options.script, encoding="ascii") as file:
+def read_script(path, options):
+    with open(path, encoding="ascii") as file:
         lines = file.read().splitlines()
     head = lines[0] if lines[0].startswith("#") else ""
     ops = [Op.parse(line.split("#")[0]) for line in lines if line.split("#")[0].strip()]
-    native = head.split("native ")[1].split(",")[0] if "native " in head else None
-    sequence = Sequence("of a script", "one process" in head, native, ops)
+    said = {word: found.group(1) for word in ("native", "route") if (found := re.search(word + r" (\w+)", head))}
+    return Sequence("of " + os.path.basename(path), "one process" in head, said.get("native"), options.route or said.get("route", "inline"), ops)
+
+
+def run_scripts(options):
     judge, failed = Judge(options), False
-    for mode in [options.mode] if options.mode else modes_of(sequence):
-        failed |= judge.firmly(sequence, mode)
-        print(judge.show(sequence, mode))
+    for path in options.script:
+        sequence = read_script(path, options)
+        for mode in [options.mode] if options.mode else modes_of(sequence):
+            differs = not same(judge.run(sequence, "tcp"), judge.run(sequence, mode), sequence.route) and judge.firmly(sequence, mode)
+            if differs or len(options.script) == 1:
+                print(judge.show(sequence, mode))
+            failed |= differs
     judge.close()
     return failed
 
@@ -398,13 +415,17 @@ def sweep(options):
     for worker in workers:
         worker.start()
     passed = failed = runs = operations = 0
-    unsteady, running = [], len(workers)
+    unsteady, running, waited = [], len(workers), 0
     while running:
         try:
-            item = queue.get(timeout=300)
-        except Exception:                       # a worker died or hangs: that is a failure, not a pass
-            print("no result for five minutes")
+            item = queue.get(timeout=5)
+        except Empty:                           # whoever died or hangs is a failure, not a pass
+            waited += 5
+            if waited < 300 and not any(worker.exitcode for worker in workers):
+                continue
+            print("no result for five minutes" if waited >= 300 else "a process of the driver died")
             return 1
+        waited = 0
         if item is None:
             running -= 1
             continue
@@ -441,15 +462,16 @@ def main():
     parser.add_argument("--stop", type=int, default=5, help="after so many failures")
     parser.add_argument("--shrink", type=float, default=60, help="seconds for making a failure small")
     parser.add_argument("--mode", choices=[m for m in MODES if m != "tcp"])
+    parser.add_argument("--route", choices=ROUTES, help="in all sequences; otherwise it is drawn")
     parser.add_argument("--every", action="store_true", help="each sequence in all its modes, not in one")
     parser.add_argument("--show", action="store_true")
-    parser.add_argument("--as-tcp", default="", metavar="CLASS,...", help="these are no longer refused: " + ", ".join(REFUSED))
-    parser.add_argument("--script", help="run this instead")
+    parser.add_argument("--as-tcp", default="", metavar="CLASS,...", help="these are judged as if never refused: exec, " + ", ".join(REFUSED))
+    parser.add_argument("--script", nargs="+", help="run this instead, and of several show those that differ")
     with tempfile.TemporaryDirectory(prefix="property.") as scratch:
         options = parser.parse_args()
-        REFUSED.update({name: None for name in options.as_tcp.split(",") if name})
+        AS_TCP.update(name for name in options.as_tcp.split(",") if name)
         options.scratch = scratch
-        return run_script(options) if options.script else sweep(options)
+        return run_scripts(options) if options.script else sweep(options)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,21 @@
  */
 #include "worker.h"
 
+#include "raw.h"
+
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -143,9 +148,45 @@ tcp_info(int fd, struct tcp_info *i)
 	return fd >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, i, &len) == 0 ? i : NULL;
 }
 
+/* Has the relay the wire, and this process the end of a pair? Then the kernel knows of no TCP here. */
+static bool
+relayed(int fd)
+{
+	int domain = 0;
+	unsigned len = sizeof domain;
+
+	return fd >= 0 && raw_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
+static bool
+pair_has(int fd, const char *want)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+	int n = 0;
+
+	if (*want != 'e' && *want != 'r')
+		return raw_ioctl(fd, FIONREAD, &n) < 0 || n >= atoi(want + strcspn(want, "/") + 1);
+	if (raw_syscall(SYS_ppoll, (long)&p, 1, (long)&(struct timespec){ 0 }, 0, 0, 0) != 1)
+		return false;
+	return *want == 'e' || p.revents & (POLLERR | POLLHUP);
+}
+
+static bool
+wire_has(int fd, const char *want)
+{
+	struct tcp_info info;
+
+	if (!tcp_info(fd, &info) || info.tcpi_state == CLOSED || *want == 'r')
+		return true;
+	if (*want == 'e')
+		return info.tcpi_state != ESTABLISHED && info.tcpi_state != FIN_WAIT1 && info.tcpi_state != FIN_WAIT2;
+	return info.tcpi_bytes_received >= strtoull(want, NULL, 10);
+}
+
 /*
- * "@s3:1200,s4:end" before the words: what the other end has sent must have arrived before this operation looks: on loopback a matter of microseconds, which
- * would otherwise be the only thing that differs from run to run.
+ * "@s3:1200/1100,s4:end,s5:reset" before the words: what the other end has sent must have arrived before this operation looks, so many bytes on
+ * the wire or so many unread at the end of a pair: on loopback a matter of microseconds, which would otherwise be the only thing that differs
+ * from run to run.
  */
 static void
 arrive(char *list)
@@ -153,28 +194,53 @@ arrive(char *list)
 	int64_t until = now_ms() + 300;
 
 	for (char *rest, *each = strtok_r(list, ",", &rest); each; each = strtok_r(NULL, ",", &rest)) {
-		char *want = strchr(each, ':');
+		const char *want = strchr(each, ':');
 		int i = slot_index(each);
-		struct tcp_info info;
 
-		while (want && i >= 0 && tcp_info(slot[i], &info) && now_ms() < until) {
-			bool ended = info.tcpi_state != ESTABLISHED && info.tcpi_state != FIN_WAIT1 && info.tcpi_state != FIN_WAIT2;
-
-			if (want[1] == 'e' ? ended : info.tcpi_bytes_received >= strtoull(want + 1, NULL, 10) || info.tcpi_state == CLOSED)
-				break;
+		while (want && i >= 0 && !(relayed(slot[i]) ? pair_has(slot[i], want + 1) : wire_has(slot[i], want + 1)) && now_ms() < until)
 			sched_yield();
-		}
 	}
+}
+
+/*
+ * Has the relay sent all that it was given? Its wire's bytes not yet acknowledged are part of what it says is unsent; how the count of those
+ * acknowledged relates to that of those sent is known from a moment when there were none.
+ */
+static bool
+relay_idle(int i)
+{
+	static _Thread_local int64_t base[SLOTS];
+	static _Thread_local uint64_t known[SLOTS];
+	uint64_t cookie = 0;
+	unsigned len = sizeof cookie;
+	struct tcp_info info;
+	int unsent;
+	int64_t total;
+
+	if (ioctl(slot[i], SIOCOUTQ, &unsent) < 0 || !tcp_info(slot[i], &info))
+		return true;
+	raw_getsockopt(slot[i], SOL_SOCKET, SO_COOKIE, &cookie, &len);
+	total = (int64_t)(info.tcpi_bytes_sent - info.tcpi_bytes_retrans + info.tcpi_notsent_bytes);
+	if (unsent == 0) {
+		base[i] = (int64_t)info.tcpi_bytes_acked - total;
+		known[i] = cookie;
+		return true;
+	}
+	return known[i] == cookie && unsent == total + base[i] - (int64_t)info.tcpi_bytes_acked;
 }
 
 /* How much each connection of this process has sent, for the other end to wait for; not part of what is compared. */
 static void
 say_sent(struct op *o)
 {
+	int64_t until = now_ms() + 300;
+
 	say(o, "|");
 	for (int i = 0; i < SLOTS; i++) {
 		struct tcp_info info;
 
+		while (relayed(slot[i]) && !relay_idle(i) && now_ms() < until)
+			sched_yield();
 		if (slot[i] >= 0 && tcp_info(slot[i], &info) && info.tcpi_state != LISTENING)
 			say(o, "s%d:%llu", i, (unsigned long long)(info.tcpi_bytes_sent - info.tcpi_bytes_retrans + info.tcpi_notsent_bytes));
 	}
@@ -285,6 +351,14 @@ actor_serve(const char *name)
 	_exit(0);
 }
 
+void
+fill_standard(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDWR);
+}
+
 /* After an exec: the channel is open, the driver waits for the answer to "exec". */
 void
 actor_resume(int fd)
@@ -293,6 +367,7 @@ actor_resume(int fd)
 
 	control = fd;
 	handle_signals();
+	fill_standard();
 	say(&o, "executed");
 	for (int i = 0; i < SLOTS; i++) {
 		if (slot[i] >= 0 && fcntl(slot[i], F_GETFD) < 0)

@@ -39,6 +39,7 @@ void say(struct op *, const char *fmt, ...) __attribute__((format(printf, 2, 3))
 void say_result(struct op *, long result);	/* number or errno's name */
 bool flag(const struct op *, int from, const char *name);	/* is this one of the words from there on? */
 int64_t now_ms(void);
+void fill_standard(void);	/* 0 to 2 are open, as programs expect: a number that was closed is /dev/null */
 
 /* Stream data: byte i of stream n, so that every writer knows what comes next, and a digest to compare what was read. */
 void pattern(void *buf, size_t n, unsigned stream, uint64_t offset);

@@ -2,8 +2,11 @@
 """CPython's own network tests, three times: as they are, under the preload with a policy that matches nothing, and with all of loopback wrapped.
 
 The second must give what the first gives, test by test. So must the third, but for the tests in the list of exceptions, each with its reason.
+In the modules of LATE a client shakes hands with its first byte (do_handshake_on_connect = no): their servers accept when the client has
+connected, or never. Those of PLAIN are not wrapped: they make TLS themselves, or no TCP connection.
 
 usage: run.py PRELOAD CERTS EXCEPTIONS [MODULE...]
+KEEP=FOLDER keeps what the runs have printed and logged.
 """
 import fnmatch
 import os
@@ -14,10 +17,26 @@ import sys
 import tempfile
 
 PYTHON = "/usr/bin/python3"
-MODULES = "test_epoll test_select test_telnetlib test_poplib test_smtplib test_wsgiref".split()
+MODULES = """test_epoll test_select test_poll test_selectors test_socket test_socketserver test_timeout test_httplib test_httpservers
+test_urllib2_localnet test_ftplib test_poplib test_imaplib test_smtplib test_smtpd test_telnetlib test_nntplib test_xmlrpc test_docxmlrpc
+test_asyncore test_asynchat test_wsgiref test_asyncio test_multiprocessing_fork test_multiprocessing_forkserver test_multiprocessing_spawn""".split()
+LATE = "test_socket test_asyncio test_socketserver test_httplib test_ftplib".split()
+PLAIN = """test_ssl test_urllib test_urllib2 test_logging test_subprocess test_os test_posix test_signal test_io test_threading test_fork1 test_pty
+test_mailbox test_eintr test_faulthandler test_ctypes test_largefile""".split()
 NOTHING = "[client nothing]\nmatch = 192.0.2.1:1\n"
-ALL = "[client all]\nmatch = *:*\nca_certs = %(certs)s/ca.pem\n[server all]\nmatch = *:*\ncertfile = %(certs)s/server.pem\nkeyfile = %(certs)s/server.key\n"
-LIMIT = 600
+ALL = """[defaults]
+handshake_timeout = 5s
+[client all]
+match = *:*
+ca_certs = %(certs)s/ca.pem
+server_hostname = localhost
+do_handshake_on_connect = %(early)s
+[server all]
+match = *:*
+certfile = %(certs)s/server.pem
+keyfile = %(certs)s/server.key
+"""
+LIMIT = 900
 RESULT = re.compile(r"^(\w+) \(([\w.]+)\)(?:.*?)? \.\.\. (?:.*?)(ok|FAIL|ERROR|skipped|expected failure)\b", re.S | re.M)
 
 
@@ -64,6 +83,13 @@ def run(module, more, environment, scratch):
     return results, ended, text
 
 
+def write_policy(scratch, kind, text):
+    path = os.path.join(scratch, kind + ".conf")
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+        file.write(text)
+    return path
+
+
 def compare(module, kind, bare, other, rules):
     """Lines for what differs and is no exception; how many were excepted."""
     lines, excepted = [], 0
@@ -84,24 +110,27 @@ def main():
     passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="suites.") as scratch:
         base = {"PATH": "/usr/bin:/bin", "HOME": scratch, "LANG": "C.UTF-8"}
-        kinds = {}
-        for kind, text in ("plain", NOTHING), ("wrapped", ALL % {"certs": certs}):
-            path = os.path.join(scratch, kind + ".conf")
-            with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
-                file.write(text)
-            kinds[kind] = dict(base, LD_PRELOAD=preload, WRAPSOCK_POLICY=path, WRAPSOCK_LOG_FILE=os.path.join(scratch, kind + ".log"))
-        for module in modules or MODULES:
+        keep = os.environ.get("KEEP", scratch)
+        policies = {"plain": write_policy(scratch, "plain", NOTHING), "wrapped": write_policy(scratch, "wrapped", ALL % {"certs": certs, "early": "yes"}),
+                    "late": write_policy(scratch, "late", ALL % {"certs": certs, "early": "no"})}
+        for module in modules or MODULES + PLAIN:
             bare, ended, text = run(module, [], base, scratch)
             if not bare:
                 print("SKIP: %s: nothing ran: %s" % (module, text.strip().splitlines()[-1:]), flush=True)
                 continue
-            for kind, environment in kinds.items():
+            for kind in ("plain",) if module in PLAIN else ("plain", "wrapped"):
                 more = left_out(rules, module) if kind == "wrapped" else []
-                results, how, text = run(module, more, environment, scratch)
+                policy = policies["late" if kind == "wrapped" and module in LATE else kind]
+                log = os.path.join(keep, "%s.%s.log" % (module, kind))
+                results, how, text = run(module, more, dict(base, LD_PRELOAD=preload, WRAPSOCK_POLICY=policy, WRAPSOCK_LOG_FILE=log), scratch)
+                with open(os.path.join(keep, "%s.%s.out" % (module, kind)), "w", encoding="utf-8", errors="replace") as file:
+                    file.write(text)
                 lines, excepted = compare(module, kind, bare, results, rules)
                 if how != ended and not excepted:
                     lines.append("%s: %s: %s, %s with TCP" % (kind, module, how, ended))
                 print("%-28s %-8s %4d tests, %d differ, %d excepted" % (module, kind, len(results), len(lines), excepted), flush=True)
+                if how.startswith("past"):      # nothing is told by those that never began
+                    lines = [line for line in lines if ": not run, " not in line] + ["%s: %s, within: %s" % (kind, how, text[-2000:])]
                 for line in lines:
                     print("    " + line, flush=True)
                 same = sum(results.get(name) == result for name, result in bare.items())

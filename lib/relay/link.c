@@ -375,8 +375,10 @@ link_run(struct link *l)
 static void
 lingers(struct link *l, int64_t now)
 {
-	if (l->cutting && over(l))
+	if (l->cutting && (acknowledged(l) || now - l->progress >= FAREWELL)) {
+		reset_wire(l);
 		return;
+	}
 	if (!l->arrived && !l->cutting && acknowledged(l))
 		l->arrived = now;
 	if (l->arrived ? now - l->arrived < FAREWELL : now - l->progress < LINGER)

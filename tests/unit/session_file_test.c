@@ -67,6 +67,17 @@ write_at(off_t place, const void *bytes, size_t len)
 	must(fd >= 0 && pwrite(fd, bytes, len, place) == (ssize_t)len && close(fd) == 0, file);
 }
 
+static void
+change_at(off_t place)
+{
+	int fd = open(file, O_RDONLY);
+	char byte;
+
+	must(fd >= 0 && pread(fd, &byte, 1, place) == 1 && close(fd) == 0, file);
+	byte ^= 0x5a;
+	write_at(place, &byte, 1);
+}
+
 /* Where the file has these bytes; -1 = nowhere. */
 static off_t
 find(const char *what)
@@ -150,15 +161,10 @@ too_long(void)
 static void
 damaged(void)
 {
-	off_t end;
-
 	for (off_t i = 0; i < 80; i++) {
-		char byte = 0x5a;
-
 		remove_all();
 		must(put('a', "a session", 100) == 1, "put");
-		end = find("a session");
-		write_at(end - 72 + i, &byte, 1);
+		change_at(find("a session") - 72 + i);
 		CHECK(take('a', "") <= 0);
 		CHECK(take('a', "") == 0);	/* said once */
 		CHECK(i >= 8 && i < 40 ? true : find("a session") < 0);
@@ -333,6 +339,31 @@ where_it_is(void)
 	unsetenv("XDG_RUNTIME_DIR");
 }
 
+/* This program once more, with another user's rights on top of ours. */
+static void
+raised_rights(void)
+{
+	char copy[96], command[400];
+
+	snprintf(copy, sizeof copy, "%s", at("raised"));
+	snprintf(command, sizeof command, "cp /proc/%d/exe %s && chown 54321 %s && chmod 4755 %s", getpid(), copy, copy, copy);
+	must(system(command) == 0 && chmod(dir, 0711) == 0 && setenv("XDG_RUNTIME_DIR", dir, 1) == 0, command);
+	snprintf(command, sizeof command, "%s raised", copy);
+	CHECK_IS(system(command), 0);
+	must(unsetenv("XDG_RUNTIME_DIR") == 0 && chmod(dir, 0700) == 0 && unlink(copy) == 0, copy);
+}
+
+static int
+run_raised(void)
+{
+	char *where = session_file_folder(err, sizeof err);
+
+	if (!where && strcmp(err, "not for a program with raised rights") == 0)
+		return 0;
+	printf("%s: %s\n", where ? where : "nowhere", err);
+	return 1;
+}
+
 static const struct row {
 	const char *name;
 	void (*run)(void);
@@ -343,11 +374,14 @@ static const struct row {
 	{ "from the future", from_the_future, false }, { "busy", busy, false }, { "links", links, false }, { "not private", not_private, false },
 	{ "other kinds of files", other_kinds, false }, { "another user's", others_own, true }, { "a limit on files", limited, false },
 	{ "a crowd", crowd, false }, { "where", where_it_is, false },
+	{ "raised rights", raised_rights, true },
 };
 
 int
-main(void)
+main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "raised") == 0)
+		return run_raised();
 	make_dir();
 	more = said;
 	snprintf(own, sizeof own, "%s", at("wrapsock"));

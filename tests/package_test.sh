@@ -47,6 +47,80 @@ test_program_when_built_by_pkg_config_then_it_runs() {
     assertContains "$(readelf -d "$tmp/has")" '[libwrapsock.so.1]'
 }
 
+# Row S3: -1 that nobody looks at is a connection to anybody: each call that decides says so to the compiler.
+test_verdict_when_nobody_looks_then_the_compiler_does() {
+    not_for_sanitizers && return
+    {
+        printf '#include <wrapsock.h>\nvoid all(struct wrapsock_sock *s, struct wrapsock_ctx *c, char *buf);\n'
+        printf 'void all(struct wrapsock_sock *s, struct wrapsock_ctx *c, char *buf)\n{\n'
+        cat <<-'END'
+		wrapsock_wrap(c, 3, 0, "a.test");
+		wrapsock_wrap_socket(3, 0);
+		wrapsock_connect(s, 0, 0);
+		wrapsock_do_handshake(s);
+		wrapsock_accept(s, 0, 0);
+		wrapsock_unwrap(s);
+		wrapsock_recv(s, buf, 1, 0);
+		wrapsock_send(s, buf, 1, 0);
+		wrapsock_sendall(s, buf, 1, 0);
+		wrapsock_getpeercert(s);
+		wrapsock_ctx_new(0);
+		wrapsock_ctx_set_verify_mode(c, 2);
+		wrapsock_ctx_set_check_hostname(c, 1);
+		wrapsock_ctx_load_verify_locations(c, buf, buf);
+		wrapsock_ctx_load_cert_chain(c, buf, buf);
+		wrapsock_ctx_set_ciphers(c, buf);
+		wrapsock_ctx_set_ciphersuites(c, buf);
+		}
+		END
+    } >"$tmp/ignored.c"
+    # shellcheck disable=SC2046 # words
+    run $CC -Wall -c -o "$tmp/ignored.o" "$tmp/ignored.c" $(words)
+    assertEquals "$err" 0 "$status"
+    assertEquals "$err" 17 "$(echo "$err" | grep -c 'warn_unused_result')"
+}
+
+# Row S23: whoever runs a set-uid program does not choose whom it trusts. The same program without the bit shows that it would have.
+test_authorities_when_a_set_uid_program_is_told_then_it_does_not_listen() {
+    not_for_sanitizers && return
+    [ -n "$unprivileged" ] || { skip 'needs root'; return; }
+    ! findmnt -n -o OPTIONS -T "$tmp" | grep -q nosuid || { skip 'no set-uid programs here'; return; }
+    cat >"$tmp/trusting.c" <<-'END'
+	#include <wrapsock.h>
+	#include <arpa/inet.h>
+	#include <stdio.h>
+	#include <stdlib.h>
+	int main(int argc, char **argv)
+	{
+		struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[argc - 1])) };
+		struct wrapsock_ctx *ctx = wrapsock_ctx_default_client();
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		struct wrapsock_sock *s;
+		to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		if (!ctx || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+			return 2;
+		s = wrapsock_wrap(ctx, fd, 0, "localhost");
+		puts(s ? "trusted" : wrapsock_err_reason(ctx));
+		return 0;
+	}
+	END
+    run $CC -Wall -Wextra -Werror -o "$tmp/trusting" "$tmp/trusting.c" -I"$PREFIX/include" -L"$PREFIX/lib" -lwrapsock -Wl,-rpath,"$PREFIX/lib"
+    assertEquals "$err" 0 "$status"
+    chmod -R a+rX "$PREFIX" "$tmp/trusting"
+    cp "$certs/ca.pem" "$tmp/ca.pem" && chmod 644 "$tmp/ca.pem"
+    unprivileged_reads "$tmp/trusting" "$PREFIX/lib/libwrapsock.so" "$tmp/ca.pem" || { skip 'a user without rights reads nothing here'; return; }
+    port=$(free_port)
+    start authority openssl s_server -quiet -accept "$port" -cert "$certs/server.pem" -key "$certs/server.key"
+    wait_listen "$port"
+    # shellcheck disable=SC2086 # a command in front of another
+    run env SSL_CERT_FILE="$tmp/ca.pem" SSL_CERT_DIR="$tmp" $unprivileged "$tmp/trusting" "$port"
+    assertEquals "$err" trusted "$out"
+    chmod 4755 "$tmp/trusting"
+    # shellcheck disable=SC2086
+    run env SSL_CERT_FILE="$tmp/ca.pem" SSL_CERT_DIR="$tmp" $unprivileged "$tmp/trusting" "$port"
+    assertEquals "$err" CERTIFICATE_VERIFY_FAILED "$out"
+}
+
 test_examples_when_installed_then_they_build() {
     not_for_sanitizers && return
     cp -r "$PREFIX/share/doc/wrapsock/examples" "$tmp/examples"

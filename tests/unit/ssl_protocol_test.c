@@ -395,6 +395,105 @@ row_51_client_when_the_server_is_anonymous_then_required_refuses_it(void)
 	}
 }
 
+/* ---- what is off in every version ---- */
+
+/* The peer wants another handshake on the open connection: it is told no, and ours has had none. */
+static void
+row_S30_renegotiation_when_the_peer_asks_then_declined(void)
+{
+	for (int as_server = 0; as_server < 2; as_server++) {
+		struct wrapsock_ctx *c = as_server ? server_ctx() : client_ctx();
+		SSL_CTX *x = peer_ctx(!as_server, as_server ? NULL : "server-both.pem");
+		int64_t end = now_ms() + 5000;
+		unsigned long why = 0;
+		struct duo d;
+		char buf[8];
+		size_t n;
+
+		snprintf(label, sizeof label, "our %s", as_server ? "server" : "client");
+		must(SSL_CTX_set_max_proto_version(x, TLS1_2_VERSION) == 1, "TLS 1.2");
+		must(duo_open(&d, c, as_server ? WRAPSOCK_SERVER_SIDE : 0, as_server ? NULL : "server.test", x) == 0, "a connection");
+		CHECK(talks(&d));
+		must(SSL_renegotiate(d.p) == 1, "SSL_renegotiate");
+		SSL_do_handshake(d.p);
+		ERR_clear_error();
+		while (!why && now_ms() < end) {
+			CHECK_IS(wrapsock_recv(d.s, buf, sizeof buf, 0), -1);
+			CHECK_IS(wrapsock_err(d.s), WRAPSOCK_E_WANT_READ);
+			if (SSL_read_ex(d.p, buf, sizeof buf, &n) || SSL_get_error(d.p, 0) != SSL_ERROR_WANT_READ)
+				why = ERR_peek_error();
+			else
+				poll(&(struct pollfd){ .fd = d.fd[1], .events = POLLIN }, 1, 5);
+			ERR_clear_error();
+		}
+		CHECK_IS(ERR_GET_REASON(why), SSL_R_NO_RENEGOTIATION);
+		duo_close(&d);
+		SSL_CTX_free(x);
+		wrapsock_ctx_free(c);
+	}
+}
+
+/* Where a hello's list of compression methods begins: behind the cipher suites. */
+static size_t
+compression_at(const uint8_t *hello)
+{
+	size_t at = 5 + 4 + 2 + 32, suites;
+
+	at += 1 + (size_t)hello[at];
+	suites = (size_t)hello[at] << 8 | hello[at + 1];
+	return at + 2 + suites;
+}
+
+/* Our client offers none; our server takes none of a client that does. */
+static void
+row_S30_compression_when_offered_then_none(void)
+{
+	uint8_t hello[2048], longer[2048];
+	struct wrapsock_ctx *c = client_ctx(), *its = server_ctx();
+	struct wrapsock_sock *s;
+	int64_t end = now_ms() + 5000;
+	ssize_t n, got = 0;
+	size_t at;
+	int fd[2];
+
+	must(wrapsock_ctx_set_options(c, WRAPSOCK_OP_ALL | WRAPSOCK_OP_NO_TLSv1_3) == 0, "options");
+	tcp_pair(fd);
+	set_nonblocking(fd[0], true);
+	s = wrapsock_wrap(c, fd[0], WRAPSOCK_NO_HANDSHAKE_ON_CONNECT, "server.test");
+	CHECK_FAILS(wrapsock_do_handshake(s), s, WRAPSOCK_E_WANT_READ, EAGAIN);
+	n = recv(fd[1], hello, sizeof hello, 0);
+	must(n > 100 && n == 5 + (hello[3] << 8 | hello[4]) && hello[5] == 1, "a whole ClientHello");
+	at = compression_at(hello);
+	CHECK_IS(hello[at], 1);
+	CHECK_IS(hello[at + 1], 0);
+	wrapsock_close(s);
+	close(fd[0]);
+	close(fd[1]);
+
+	/* the same hello with DEFLATE before the null method: each length that covers the list is a byte more */
+	memcpy(longer, hello, at + 1);
+	longer[at] = 2;
+	longer[at + 1] = 1;
+	memcpy(longer + at + 2, hello + at + 1, (size_t)n - at - 1);
+	longer[3] = (uint8_t)((n + 1 - 5) >> 8), longer[4] = (uint8_t)(n + 1 - 5);
+	longer[7] = (uint8_t)((n + 1 - 9) >> 8), longer[8] = (uint8_t)(n + 1 - 9);
+	tcp_pair(fd);
+	set_nonblocking(fd[0], true);
+	s = wrapsock_wrap(its, fd[0], WRAPSOCK_NO_HANDSHAKE_ON_CONNECT | WRAPSOCK_SERVER_SIDE, NULL);
+	must(send(fd[1], longer, (size_t)n + 1, 0) == n + 1, "send");
+	while (got <= 0 && now_ms() < end) {
+		CHECK_FAILS(wrapsock_do_handshake(s), s, WRAPSOCK_E_WANT_READ, EAGAIN);
+		got = recv(fd[1], hello, sizeof hello, MSG_DONTWAIT);
+	}
+	must(got > 80 && hello[0] == 22 && hello[5] == 2, "a ServerHello");
+	CHECK_IS(hello[5 + 4 + 2 + 32 + 1 + hello[43] + 2], 0);
+	wrapsock_close(s);
+	close(fd[0]);
+	close(fd[1]);
+	wrapsock_ctx_free(c);
+	wrapsock_ctx_free(its);
+}
+
 static const struct test tests[] = {
 	TEST(row_56_58_60_62_63_protocols_when_unknown_or_gone_then_refused),
 	TEST(row_57_121_protocol_when_asked_then_as_made),
@@ -407,6 +506,8 @@ static const struct test tests[] = {
 	TEST(row_26_96_119_cipher_when_one_is_forced_then_it_is_reported),
 	TEST(row_51_69_S15_anonymous_suites_when_all_are_named_then_left_out),
 	TEST(row_51_client_when_the_server_is_anonymous_then_required_refuses_it),
+	TEST(row_S30_renegotiation_when_the_peer_asks_then_declined),
+	TEST(row_S30_compression_when_offered_then_none),
 };
 
 int

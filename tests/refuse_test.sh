@@ -64,10 +64,10 @@ testExtras() {
 	ca_certs = @CERTS@/ca.pem
 	route = relay
 	END
-    for policy in "$POLICY" "$tmp/relay.conf"; do
+    for file in "$POLICY" "$tmp/relay.conf"; do
         for kind in tls12 tls13; do
-            begin_case "${policy##*/} $kind"
-            run timeout 20 $launcher -p "$policy" "$PROBES/extras" "$(port $kind echo)"
+            begin_case "${file##*/} $kind"
+            run timeout 20 $launcher -p "$file" "$PROBES/extras" "$(port $kind echo)"
             assertEquals "$err" "TCP_FASTOPEN_CONNECT: ENOPROTOOPT
 sendto, MSG_FASTOPEN: EOPNOTSUPP
 sendmsg, MSG_FASTOPEN: EOPNOTSUPP

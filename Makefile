@@ -124,6 +124,10 @@ $(BUILD)/bench/api_%: tests/bench/%.c tests/bench/end_api.c tests/bench/end.h $(
 $(BUILD)/examples/%: ARGS = $(test-flags) -L$(BUILD) -lwrapsock -Wl,-rpath,$(abspath $(BUILD))
 $(BUILD)/examples/%: lib/examples/%.c $(BUILD)/libwrapsock.so Makefile
 	$(link)
+# The object of libc's names stands before libc in this one, and loads the other from beside itself.
+$(BUILD)/fuzz/calls_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -L$(BUILD)/small -Wl,--no-as-needed,-rpath,'$$ORIGIN/../small' -l:libwrapsock-preload.so \
+	-lssl -lcrypto
+$(BUILD)/fuzz/calls_fuzz: $(BUILD)/small/libwrapsock-preload.so $(BUILD)/libwrapsock.so
 $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
@@ -140,6 +144,7 @@ staged:
 build-once = mkdir -p $(BUILD) && flock $(BUILD)/.lock $(MAKE) --no-print-directory
 asan = BUILD=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined -DWRAPSOCK_NO_DEEPBIND'
 tsan = BUILD=build/tsan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=thread -DWRAPSOCK_NO_DEEPBIND'
+coverage = BUILD=build/coverage CFLAGS='-O0 -g' SANITIZE='--coverage -DWRAPSOCK_NO_DEEPBIND'
 fuzz = BUILD=build/fuzz CC=clang CFLAGS='-O1 -g' SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -DWRAPSOCK_NO_DEEPBIND'
 
 demo:	## show the main job in a minute: a plain server and a plain client, TLS between them
@@ -193,6 +198,11 @@ bench:	## CPU, latency and memory beside plain TCP, native TLS and proxies; QUIC
 	@$(build-once) all $(benches)
 	@BUILD=$(abspath $(BUILD)) tests/bench/run.py $(bench-arguments)
 
+coverage:	## what the tests reach of lib/ and policy/, and the failures that none has met; SUITE=unit for less
+	@$(build-once) $(coverage) tested staged
+	@find build/coverage -name '*.gcda' -delete
+	@BUILD=build/coverage tests/run; status=$$?; tests/coverage -b build/coverage && exit $$status
+
 lint:	## what compilers and checkers say: warnings of clang, cppcheck, clang-tidy, shellcheck, mandoc
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang WERROR=-Werror all
 	cppcheck -q --std=c11 --enable=warning,portability --inline-suppr --suppress=normalCheckLevelMaxBranches --error-exitcode=1 \
@@ -244,7 +254,7 @@ clean:	## remove everything built
 help:	## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1	/p' Makefile | expand -t 12
 
-.PHONY: all tested fuzzers staged demo check matrix property suites bench asan tsan valgrind fuzz lint fmt abi install uninstall dist clean help
+.PHONY: all tested fuzzers staged demo check matrix property suites bench asan tsan valgrind fuzz coverage lint fmt abi install uninstall dist clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(sort $(wildcard $(BUILD)/*/*.d $(BUILD)/lib/relay/*.d))

@@ -39,6 +39,9 @@ receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 	ssize_t r;
 
 	REFUSE_FOREIGN(s);
+	/* What is in memory would be given to a file that has the number by now, and be lost for the connection: the wire is not asked there. */
+	if (core->conn_pending(s->conn) && stale(s, fd, -ENOTSOCK))
+		return real.readv(fd, iov, iovcnt);
 	r = core->conn_recv(s->conn, fd, iov, iovcnt, flags);
 	if (stale(s, fd, r))
 		return real.readv(fd, iov, iovcnt);

@@ -42,7 +42,7 @@ try_write(int fd)
 static bool
 try_read(int fd)
 {
-	write_all(fd, "secret words", 12);
+	serve(fd, "secret words");
 	got(read(file_at(fd, "file text"), buf, sizeof buf), buf);
 	return false;
 }

@@ -190,11 +190,13 @@ void engine_mnemonic(unsigned long code, char *buf, size_t size);	/* "KEY_VALUES
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */
 
 /*
- * engine_openssl_derive.c: HMAC; RFC 8446, 7.1: HKDF-Expand-Label (its label begins with "tls13 "), and the same with an empty context, where the
- * secret's length tells the hash (lib NULL = the default one, its label without "tls13 ").  Keys are no longer than the digest's block.
+ * engine_openssl_derive.c: OpenSSL's HMAC, set up for a digest and to be keyed anew by each use; RFC 8446, 7.1: HKDF-Expand-Label (its label begins
+ * with "tls13 "), and the same with an empty context, where the secret's length tells the hash (lib NULL = the default one, its label without
+ * "tls13 ").
  */
-bool engine_hmac(const EVP_MD *, struct engine_bytes key, struct engine_bytes data, uint8_t *out);
-bool engine_expand(const EVP_MD *, struct engine_bytes secret, struct engine_bytes label, struct engine_bytes context, uint8_t *out, size_t len);
+EVP_MAC_CTX *engine_hmac_new(OSSL_LIB_CTX *lib, const char *digest);	/* NULL = it cannot be had */
+bool engine_hmac(EVP_MAC_CTX *, struct engine_bytes key, struct engine_bytes data, uint8_t *out);
+bool engine_expand(EVP_MAC_CTX *, struct engine_bytes secret, struct engine_bytes label, struct engine_bytes context, uint8_t *out, size_t len);
 bool engine_expand_label(OSSL_LIB_CTX *lib, const uint8_t *secret, size_t secret_len, const char *label, uint8_t *out, size_t len);
 
 /*

@@ -66,6 +66,7 @@ struct conn {
 	bool sending;			/* a logical send is under way, perhaps waiting */
 	pthread_t sender;		/* ... of this thread's */
 	bool shut_write, notified;
+	int more;			/* MSG_MORE where the call under way says that more will follow: the kernel gathers it, we keep nothing */
 	bool pressured;			/* the kernel has refused bytes before */
 	size_t batch;			/* most plaintext encrypted at a time; 0 = not asked yet */
 	size_t out_off;			/* of wire.out: bytes that the kernel has */

@@ -71,7 +71,8 @@ int
 conn_flush(struct conn *c, int fd)
 {
 	while (c->out_off < c->wire.out_len) {
-		long n = raw_send(fd, c->wire.out + c->out_off, c->wire.out_len - c->out_off, MSG_DONTWAIT | MSG_NOSIGNAL);
+		long n = raw_send(fd, c->wire.out + c->out_off, c->wire.out_len - c->out_off,
+				  MSG_DONTWAIT | MSG_NOSIGNAL | c->more);
 
 		if (n == -EINTR)
 			continue;
@@ -390,6 +391,7 @@ written(struct writing *w)
 	if (!w->returned)
 		forgive(w->conn);
 	w->conn->sending = false;
+	w->conn->more = 0;
 	pthread_cond_broadcast(&w->conn->sent);
 }
 
@@ -433,6 +435,7 @@ conn_send(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags
 	if (!enter(c, wait, deadline))
 		return c->closed ? -EBADF : -EAGAIN;
 	__attribute__((cleanup(written))) struct writing w = { c, false };
+	c->more = flags & MSG_MORE;
 	r = conn_handshake_locked(w.conn, fd, wait, deadline);
 	if (r == 0)
 		r = total ? write_locked(c, fd, iov, iovcnt, total, wait, deadline) : raw_send(fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -2,6 +2,7 @@
 """A recorder on the wire, and the judge of what it recorded.
 
 record FROM TO DIR   listen on port FROM, pass everything to port TO, and keep each direction of each connection as DIR/N-c2s.bytes, N-s2c.bytes
+sizes DIR            the lengths of each connection's records of application data from the client, in a line
 check DIR            every recorded byte belongs to a TLS record, and there is at least one: exit 0, else say which bytes and exit 1
 """
 import argparse
@@ -35,6 +36,19 @@ def judge(data):
             return at, "record length %d" % length
         at += 5 + length
     return None
+
+
+def sizes(directory):
+    for name in sorted(glob.glob(os.path.join(directory, "*-c2s.bytes"))):
+        with open(name, "rb") as file:
+            data = file.read()
+        at, found = 0, []
+        while at + 5 <= len(data):
+            length = int.from_bytes(data[at + 3:at + 5], "big")
+            found += [length] if data[at] == 23 else []
+            at += 5 + length
+        print(*found)
+    return 0
 
 
 def check(directory):
@@ -151,10 +165,12 @@ def main():
     record.add_argument("--buffer", type=int, help="socket buffers of this size")
     record.add_argument("--cut-client", type=int, metavar="N", help="break the connection after N bytes of the client")
     record.add_argument("--cut-server", type=int, metavar="N", help="break the connection after N bytes of the server")
-    verbs.add_parser("check").add_argument("directory")
+    judges = {"check": check, "sizes": sizes}
+    for verb in judges:
+        verbs.add_parser(verb).add_argument("directory")
     options = parser.parse_args()
-    if options.verb == "check":
-        return check(options.directory)
+    if options.verb in judges:
+        return judges[options.verb](options.directory)
     asyncio.run(Recorder(options).run())
     return 0
 

@@ -88,6 +88,27 @@ test_bench_when_idle_or_small_then_measured() {
     assertContains 'the targets are shown' "$out" 'start of a program that wraps nothing'
 }
 
+test_bench_when_one_small_cost_is_asked_for_then_it_alone_is_measured() {
+    ready || return 0
+    bench -q -s 'start call' -m '^read'
+    assertEquals "$err" 0 "$status"
+    assertContains "$out" 'read, unwrapped descriptor'
+    assertNotContains "$out" 'connect, 1'
+    assertNotContains "$out" 'start of true'
+}
+
+test_bench_when_many_or_curl_then_measured() {
+    ready || return 0
+    for scenario in 'redis, 10 connections' '64 threads, a connection each' 'curl 1 KiB'; do
+        begin_case "$scenario"
+        _at='wrapsock'
+        [ "$scenario" = 'curl 1 KiB' ] && _at='wrapsock-client'
+        bench -s 'scale threads curl' -m "^$scenario\$" -w 'plain native wrapsock wrapsock-client'
+        assert_measured "$scenario" plain native $_at
+        end_case
+    done
+}
+
 test_bench_when_the_server_dies_under_load_then_refused() {
     ready || return 0
     # What the program would say of a good run, of a server that is gone.

@@ -3,10 +3,13 @@
  * usage: load [-a CA -s SUITES -g GROUPS] [-r] [-n COUNT] [-q REQUEST] [-e ENDING] MODE PORT SECONDS
  *
  *   dial      one connection, no data
- *   pingpong  messages of 64 bytes, one at a time         send, receive   rounds of 64 MiB in 64 KiB buffers
+ *   pingpong  messages of 64 bytes, one at a time, each of COUNT threads on a connection of its own
+ *   send, receive   rounds of 64 MiB in 64 KiB buffers
  *   connect   COUNT threads: a new connection, REQUEST, the answer up to the peer's end (without REQUEST: of serve.c);
  *             with -r sessions are resumed
  *   idle      COUNT connections that each had one answer; "started", a line of ours, "held", another line, the end
+ *   crowd     COUNT connections that each had one answer, "held"; then, for each line of ours, SECONDS of REQUESTs, one connection after the
+ *             other, ten under way, and their number; an empty input ends it
  *
  * With -a TLS and verification of the address, else plain. The answer must end with ENDING. Last comes one line of figures; times in
  * microseconds.
@@ -16,7 +19,7 @@
 
 #include "end.h"
 
-enum { MESSAGE = 64, SHORT = 16, ROUND = 64 << 20, THREADS = 64 };
+enum { MESSAGE = 64, SHORT = 16, ROUND = 64 << 20, THREADS = 64, WINDOW = 10 };
 
 static struct {
 	struct sockaddr_in to;
@@ -66,16 +69,14 @@ dial(void *session)
 	return end;
 }
 
-/* One request and its answer: until the ending has come, or until the peer's end. */
+/* Until the ending has come, or until the peer's end. */
 static size_t
-ask(struct work *work, const struct end *end, bool to_the_end)
+answer(struct work *work, const struct end *end, bool to_the_end)
 {
 	size_t got = 0, ending = strlen(with.ending);
 	bool complete = false;
 	ssize_t n = 1;
 
-	if (!end_write_all(end, with.request, strlen(with.request)))
-		die("request");
 	while (n > 0 && (to_the_end || !complete)) {
 		if (got == sizeof(work->buf))
 			die("an answer that is too long");
@@ -87,6 +88,15 @@ ask(struct work *work, const struct end *end, bool to_the_end)
 	if (!complete)
 		die("the answer is not complete");
 	return got;
+}
+
+/* One request and its answer. */
+static size_t
+ask(struct work *work, const struct end *end, bool to_the_end)
+{
+	if (!end_write_all(end, with.request, strlen(with.request)))
+		die("request");
+	return answer(work, end, to_the_end);
 }
 
 /* The same of serve.c. */
@@ -120,12 +130,12 @@ connects(void *arg)
 }
 
 static void
-connect_all(struct work *works, size_t threads)
+all_do(void *what(void *), struct work *works, size_t threads)
 {
 	pthread_t thread[THREADS];
 
 	for (size_t i = 0; i < threads; i++)
-		if (pthread_create(&thread[i], NULL, connects, &works[i]) != 0)
+		if (pthread_create(&thread[i], NULL, what, &works[i]) != 0)
 			die("thread");
 	for (size_t i = 0; i < threads; i++)
 		pthread_join(thread[i], NULL);
@@ -147,38 +157,86 @@ stream(struct work *work, unsigned long long up, unsigned long long down)
 	end_close(&end);
 }
 
-static void
+static void *
+pingpongs(void *work)
+{
+	stream(work, 0, MESSAGE);
+	return NULL;
+}
+
+/* false: theirs will not come. */
+static bool
 line(const char *ours)
 {
 	char theirs[16];
 
 	puts(ours);
 	fflush(stdout);
-	if (!fgets(theirs, sizeof(theirs), stdin))
-		exit(0);
+	return fgets(theirs, sizeof(theirs), stdin) != NULL;
 }
 
-static void
-idle(struct work *work, size_t count)
+static struct end *
+hold(struct work *work, size_t count)
 {
-	struct end *ends = calloc(count, sizeof(*ends)), first = dial(NULL);
+	struct end *ends = calloc(count, sizeof(*ends));
 
 	if (!ends)
 		die("memory");
-	/* What the first connection alone costs is no cost of the others. */
-	ask(work, &first, false);
-	end_close(&first);
-	line("started");
 	for (size_t i = 0; i < count; i++) {
 		double began = now();
 
 		ends[i] = dial(NULL);
 		done(work, began, ask(work, &ends[i], false));
 	}
-	line("held");
+	return ends;
+}
+
+static void
+let_go(struct end *ends, size_t count)
+{
 	for (size_t i = 0; i < count; i++)
 		end_close(&ends[i]);
 	free(ends);
+}
+
+static void
+idle(struct work *work, size_t count)
+{
+	struct end *ends, first = dial(NULL);
+
+	/* What the first connection alone costs is no cost of the others. */
+	ask(work, &first, false);
+	end_close(&first);
+	if (!line("started"))
+		exit(0);
+	ends = hold(work, count);
+	if (!line("held"))
+		exit(0);
+	let_go(ends, count);
+}
+
+static void
+crowd(struct work *work, size_t count, double seconds)
+{
+	struct end *ends = hold(work, count);
+	char said[32] = "held";
+	size_t next = 0;
+
+	while (line(said)) {
+		double until = now() + seconds;
+		size_t asked = 0, got = 0;
+		bool more;
+
+		while ((more = now() < until) || got < asked) {
+			if (more && !end_write_all(&ends[(next + asked++) % count], with.request, strlen(with.request)))
+				die("request");
+			if (!more || asked - got == WINDOW || asked - got == count)
+				answer(work, &ends[(next + got++) % count], false);
+		}
+		next = (next + asked) % count;
+		snprintf(said, sizeof(said), "%zu", asked);
+	}
+	let_go(ends, count);
 }
 
 static int
@@ -241,16 +299,19 @@ main(int argc, char **argv)
 		done(&works[0], began, 0);
 		end_close(&end);
 	} else if (strcmp(mode, "pingpong") == 0) {
-		stream(&works[0], 0, MESSAGE);
+		threads = count < THREADS ? count : THREADS;
+		all_do(pingpongs, works, threads);
 	} else if (strcmp(mode, "send") == 0) {
 		stream(&works[0], ROUND, MESSAGE);
 	} else if (strcmp(mode, "receive") == 0) {
 		stream(&works[0], 0, ROUND);
 	} else if (strcmp(mode, "idle") == 0 && with.request) {
 		idle(&works[0], count);
+	} else if (strcmp(mode, "crowd") == 0 && with.request) {
+		crowd(&works[0], count, strtod(argv[optind + 2], NULL));
 	} else if (strcmp(mode, "connect") == 0) {
 		threads = count < THREADS ? count : THREADS;
-		connect_all(works, threads);
+		all_do(connects, works, threads);
 	} else {
 		return 2;
 	}

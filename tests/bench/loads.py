@@ -4,8 +4,8 @@ import re
 import subprocess
 import time
 
-from machine import LOAD_CORE
-from process import Limit, Refused, bounded, memory
+from machine import CORES, LOAD_CORE
+from process import Limit, Refused, bounded, cpu, memory
 from servers import ENDING
 from tls import CIPHER, GROUP
 
@@ -15,6 +15,7 @@ class Sample:
 
     def __init__(self, operations, server, load, p50=None, p99=None, resumed=0, rate=0):
         self.operations, self.server, self.load, self.p50, self.p99, self.resumed, self.rate = operations, server, load, p50, p99, resumed, rate
+        self.both = server + load
 
     def scaled(self, by):
         """The same with operations that are so many times smaller."""
@@ -26,15 +27,15 @@ def wrapped_env(bench, **more):
     return dict(os.environ, LD_PRELOAD=bench.preload, WRAPSOCK_POLICY=bench.client_policy, WRAPSOCK_LOG="error", **more)
 
 
-def pin(core):
-    return lambda: os.sched_setaffinity(0, {core})
+def pin(*cores):
+    return lambda: os.sched_setaffinity(0, cores)
 
 
-def drive(setup, command, read, core=LOAD_CORE):
+def drive(setup, command, read, *cores):
     """Run a load to its end. READ makes (operations, p50, p99, resumed) of its output."""
     before, began = setup.cpu(), time.monotonic()
     env = wrapped_env(setup.bench) if setup.kind.client == "wrapped" else None
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, preexec_fn=pin(core))
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, preexec_fn=pin(*cores or (LOAD_CORE,)))
     with Limit(child, 60 + 20 * setup.bench.seconds), child.stdout:
         out = child.stdout.read().decode(errors="replace").replace("\r", "\n")
         _, status, usage = os.wait4(child.pid, 0)
@@ -95,8 +96,27 @@ def read_load(out):
     return (int(figures[1]), float(figures[3]), float(figures[4]), int(figures[2])) if figures else None
 
 
-def load(setup, mode, seconds, *options, core=LOAD_CORE):
-    return drive(setup, load_command(setup, mode, seconds, *options), read_load, core)
+def load(setup, mode, seconds, *options, cores=(LOAD_CORE,)):
+    return drive(setup, load_command(setup, mode, seconds, *options), read_load, *cores)
+
+
+def threads(setup, seconds, count):
+    return load(setup, "pingpong", seconds, "-n", str(count), cores=CORES)
+
+
+def curl(setup, name, seconds):
+    """One program and one connection, the file again and again."""
+    native = setup.kind.client == "native"
+    tls = ["--cacert", setup.bench.keys.ca, "--tls13-ciphers", CIPHER, "--curves", GROUP] if native else []
+
+    def run(count):
+        url = f"{'https' if native else 'http'}://127.0.0.1:{setup.port}/{name}?[1-{count}]"
+        return drive(setup, ["curl", "-q", "-sSf", "--http1.1", "-o", "/dev/null", "-w", "%{http_code} %{num_connects}\n", *tls, url],
+                     lambda out: (count, None, None, 0) if out == "200 1\n" + "200 0\n" * (count - 1) else None)
+    rates = setup.bench.rates
+    if (setup.name, name) not in rates:
+        rates[setup.name, name] = run(50).rate
+    return run(max(50, int(rates[setup.name, name] * seconds)))
 
 
 def connect(setup, seconds, resume, request=None):
@@ -119,6 +139,30 @@ def verified_client(setup):
             said = f.read()
     if status or "TLSv1.3" not in said or CIPHER not in said:
         raise Refused(f"{setup.name}: the client's verified handshake: {said.strip() or out.strip()}")
+
+
+def crowd(setup, seconds, count):
+    """Requests to one of COUNT connections after the other, ten under way; a sample for each round, with the connections held."""
+    command = load_command(setup, "crowd", seconds, "-n", str(count), "-q", setup.server.request, "-e", setup.server.ending)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          preexec_fn=pin(LOAD_CORE)) as child, Limit(child, 60 + count / 10 + 20 * seconds * setup.bench.rounds):
+        def sample():
+            before, before_load = setup.cpu(), cpu(child.pid)
+            print(file=child.stdin, flush=True)
+            said = child.stdout.readline().strip()
+            setup.alive()
+            if not said.isdigit() or said == "0":
+                raise Refused(f"{setup.name}: {count} connections: {said} {child.stdout.read()[-300:].strip()}")
+            done = int(said)
+            return Sample(done, (setup.cpu() - before) / done * 1e6, (cpu(child.pid) - before_load) / done * 1e6, rate=done / seconds)
+        said = child.stdout.readline().strip()
+        if said != "held":
+            raise Refused(f"{setup.name}: {count} connections: {said} {child.stdout.read()[-300:].strip()}")
+        samples = [sample() for _ in range(setup.bench.rounds)]
+        child.stdin.close()
+        if not read_load(child.stdout.read()) or child.wait():
+            raise Refused(f"{setup.name}: {count} connections did not end well")
+    return samples
 
 
 def idle(setup, count):

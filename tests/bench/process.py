@@ -85,14 +85,14 @@ def memory(pid):
 
 
 class Process:
-    """A server or a proxy, with all its workers. What it says goes to a file of the scratch folder."""
+    """A server or a proxy, with all its workers, on the CORES given. What it says goes to a file of the scratch folder."""
 
-    def __init__(self, name, command, core, folder, env=None):
+    def __init__(self, name, command, cores, folder, env=None):
         self.name, self.pids = name, []
         self.output = os.path.join(folder, name.replace(" ", "-").replace("/", "-") + ".log")
         with open(self.output, "wb") as out:
             self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder, env=env, start_new_session=True,
-                                          preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+                                          preexec_fn=lambda: os.sched_setaffinity(0, cores))
 
     def said(self):
         with open(self.output, errors="replace") as f:

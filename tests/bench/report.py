@@ -20,8 +20,7 @@ class Cell:
 
     def __init__(self, samples):
         self.samples = samples
-        self.server = min(sample.server for sample in samples)
-        self.load = min(sample.load for sample in samples)
+        self.server, self.load, self.both = (min(getattr(sample, side) for sample in samples) for side in ("server", "load", "both"))
         self.p50, self.p99 = (statistics.median(values) if None not in values else None
                               for values in ([sample.p50 for sample in samples], [sample.p99 for sample in samples]))
         self.spread = max(sample.server for sample in samples) / self.server - 1 if self.server > 0 else 0
@@ -56,9 +55,8 @@ def block_lines(scenario, block):
     yield f"{scenario.name}  ({scenario.unit})"
     yield f"  {'':<16}" + "".join(f"{x:>10}" for x in head)
     for kind, cell in block.items():
-        both = cell.server + cell.load
         row = [number(cell.server), times(cell.server, native and native.server), number(cell.load), times(cell.load, native and native.load),
-               number(both), times(both, native and native.server + native.load), percent(cell.spread)]
+               number(cell.both), times(cell.both, native and native.both), percent(cell.spread)]
         if rated:
             row.append(number(cell.rate))
         if timed:

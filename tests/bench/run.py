@@ -3,8 +3,8 @@
 
 CPU is user and system time per operation of everything on the server's side (program and proxy) and of the client, the minimum over rounds
 in which the set-ups take turns; latency is the median over the rounds; the spread of either is in the table.  Everybody has the same suite,
-group and certificate.  The server side is pinned to one core and the load to another, in a network namespace of their own.  Before it is
-measured, each server shows them in a verified handshake.  A run in which a process died or no operation completed is not reported.
+group and certificate.  The server side is pinned to one core and the load to another, in a network namespace of their own (the server with
+threads and its load have all cores).  Before it is measured, each server shows them in a verified handshake.  A run in which a process died or no operation completed is not reported.
 
 In the table "server" is program and proxy, "client" the load, "both" their sum: CPU for each operation, or memory for each idle connection.
 "x native" compares with the server's own TLS.  A wrapped client may resume sessions by itself, in full connections, too.  Of the targets at
@@ -112,13 +112,14 @@ def in_turns(bench, group, kinds, collected):
 
 
 def one_by_one(bench, group, kinds, collected):
-    """Memory does not mind the neighbours, but needs a server that has held nothing yet."""
+    """Memory does not mind the neighbours, but needs a server that has held nothing yet; a crowd stays for all its rounds."""
     for scenario in group:
         for name in [name for name in kinds if name in scenario.kinds]:
             progress(f"{scenario.name}, {name}")
             setup = Setup(bench, KINDS[name], scenario.server)
             try:
-                collected.setdefault(scenario, {})[name] = [scenario.measure(setup, 0)]
+                measured = scenario.measure(setup, bench.seconds)
+                collected.setdefault(scenario, {})[name] = measured if isinstance(measured, list) else [measured]
                 setup.alive()
             finally:
                 setup.stop()
@@ -136,14 +137,14 @@ def groups_of(wanted, match, bench):
 def measure(bench, wanted, match, kinds):
     collected, smalls = {}, []
     for (group, _), members in groups_of(wanted, match, bench).items():
-        missing = [need for need in members[0].server.needs if not shutil.which(need)]
+        needs = (*members[0].server.needs, *({"nginx": ("wrk",), "curl": ("curl",)}.get(group, ())))
+        missing = [need for need in needs if not shutil.which(need)]
         if missing:
             raise SystemExit(f"{group}: {' '.join(missing)} is not installed")
-        (one_by_one if group == "idle" else in_turns)(bench, members, kinds, collected)
+        (one_by_one if group in ("idle", "scale") else in_turns)(bench, members, kinds, collected)
     for group, measured in small.GROUPS.items():
-        if group in wanted and not match:
-            progress(group)
-            smalls += measured(bench)
+        if group in wanted:
+            smalls += measured(bench, match, progress)
     blocks = [(scenario, {name: report.Cell(samples) for name, samples in block.items()}) for scenario, block in collected.items()]
     if not blocks and not smalls:
         raise SystemExit("nothing to measure: no scenario has such a name")
@@ -157,9 +158,10 @@ def arguments():
     parser.add_argument("-s", "--scenarios", metavar="'GROUP...'", default="", help="only these groups")
     parser.add_argument("-m", "--match", metavar="REGEX", default="", help="only scenarios whose name in the table matches")
     parser.add_argument("-w", "--setups", metavar="'SET-UP...'", default="", help="only these set-ups; ratios need native among them")
-    parser.add_argument("-r", "--rounds", type=int, metavar="N", help="rounds (3; quick: 1)")
+    parser.add_argument("-r", "--rounds", type=int, metavar="N", help="rounds (3; quick: 2)")
     parser.add_argument("-t", "--seconds", type=float, metavar="N", help="seconds of a sample (3; quick: 1)")
-    parser.add_argument("-q", "--quick", action="store_true", help="a look in minutes: one short round, few idle connections; no figures to quote")
+    parser.add_argument("-q", "--quick", action="store_true",
+                        help="everything in a quarter of an hour: short rounds, 1,000 idle connections; ratios to look at, no figures to quote")
     parser.add_argument("-o", "--out", metavar="FOLDER", help="where table.txt, summary.md, figures.json and the plots go (BUILD/bench/out)")
     parser.add_argument("--version", metavar="TEXT", default="", dest="revision", help="of wrapsock, for the header")
     return parser.parse_args()
@@ -191,7 +193,7 @@ def main():
     os.chmod(folder, 0o755)
     began_load, began_steal = os.getloadavg(), machine.steal()
     try:
-        bench = Bench(folder, build, args.rounds or (1 if args.quick else 3), args.seconds or (1 if args.quick else 3), args.quick)
+        bench = Bench(folder, build, args.rounds or (2 if args.quick else 3), args.seconds or (1 if args.quick else 3), args.quick)
         blocks, smalls = measure(bench, wanted, args.match, kinds)
     except Refused as why:
         print(f"REFUSED, nothing is reported: {why}", file=sys.stderr)

@@ -2,10 +2,13 @@
 import loads
 import programs
 from machine import SERVER_CORE
-from servers import Nginx, Redis, Stream
+from servers import Nginx, Redis, Stream, Threads
 from setups import KINDS
 
 API = ("native", "api", "api-client", "api-both")
+CLIENTS = ("plain", "native", "wrapsock-client")
+SERVERS = ("plain", "native", "wrapsock")
+CROWDS = (10, 1000, 10000)
 RELAY = "wrapsock-relay"
 ALL = tuple(name for name in KINDS if name not in (*API[1:], RELAY))
 GET = "GET /16 HTTP/1.0\r\nHost: localhost\r\n\r\n"
@@ -38,7 +41,7 @@ def streams(group, prefix, kinds):
         return lambda setup, seconds: loads.load(setup, mode, seconds).scaled(64)
 
     def pingpong(setup, seconds):
-        return loads.load(setup, "pingpong", seconds, core=SERVER_CORE)
+        return loads.load(setup, "pingpong", seconds, cores=(SERVER_CORE,))
     return [Scenario(group or "bulk", f"{prefix}bulk, server sends", Stream(), "us/MiB", bulk("receive"), kinds=kinds),
             Scenario(group or "bulk", f"{prefix}bulk, server receives", Stream(), "us/MiB", bulk("send"), kinds=kinds),
             Scenario(group or "pingpong", f"{prefix}ping-pong 64 B, one core", Stream(), "us/round trip", pingpong, kinds=kinds)]
@@ -57,6 +60,20 @@ def program(cache, words):
                     lambda setup, seconds: programs.measure(setup, seconds, cache), kinds=programs.KINDS)
 
 
+def crowd(count):
+    return Scenario("scale", f"redis, {count} connections", Redis(), "us/request",
+                    lambda setup, seconds: loads.crowd(setup, seconds, count), kinds=SERVERS)
+
+
+def threads(count):
+    return Scenario("threads", f"{count} thread{'s' if count > 1 else ''}, a connection each", Threads(), "us/round trip",
+                    lambda setup, seconds: loads.threads(setup, seconds, count), kinds=SERVERS)
+
+
+def curl(file, words):
+    return Scenario("curl", f"curl {words}", Nginx(), "us/request", lambda setup, seconds: loads.curl(setup, file, seconds), kinds=CLIENTS)
+
+
 SCENARIOS = [
     program("none", "no sessions"), program("file", "sessions in a file"),
     *(redis(test, size, pipeline) for size in (64, 4096) for pipeline in (1, 16) for test in ("set", "get")),
@@ -64,7 +81,9 @@ SCENARIOS = [
     *streams(None, "", (*ALL, RELAY)),
     Scenario("pingpong", "ping-pong 64 B, two cores", Stream(), "us/round trip", lambda setup, seconds: loads.load(setup, "pingpong", seconds)),
     *connects("connect", "", Nginx(), ALL, GET),
+    curl("1k", "1 KiB"), curl("10m", "10 MiB"),
     *streams("api", "API ", API), *connects("api", "API ", Stream(), API),
+    threads(1), threads(64), *(crowd(count) for count in CROWDS),
 ]
 
 
@@ -77,4 +96,4 @@ def idle(server, wanted, descriptors):
 
 
 def idles(descriptors, quick):
-    return [idle(server, wanted, descriptors) for wanted in ((500,) if quick else (2000, 10000)) for server in (Nginx(), Redis())]
+    return [idle(server, wanted, descriptors) for wanted in ((1000,) if quick else (2000, 10000)) for server in (Nginx(), Redis())]

@@ -19,7 +19,12 @@ def nginx_frame(folder, pid, descriptors, rest):
             f"events {{ worker_connections {descriptors}; }}\n{rest}")
 
 
-class Redis:
+class Server:
+    """SPREAD servers have all cores, others one. The request that each answers, and what its answer ends with, are for the load program."""
+    needs, spread = (), False
+
+
+class Redis(Server):
     name, needs = "redis", ("redis-server", "redis-benchmark")
     request = "ECHO =\r\n"
     ending = f"{ENDING}\r\n"
@@ -32,7 +37,7 @@ class Redis:
                 "--tls-ca-cert-file", bench.keys.ca, "--tls-auth-clients", "no", "--tls-protocols", "TLSv1.3", "--tls-ciphersuites", CIPHER]
 
 
-class Nginx:
+class Nginx(Server):
     name, needs = "nginx", ("nginx",)
     request = "GET /16 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     ending = ENDING
@@ -56,10 +61,15 @@ class Nginx:
         return ["nginx", "-p", bench.folder, "-c", conf, "-e", "stderr"]
 
 
-class Stream:
+class Stream(Server):
     """Our own, for bulk and ping-pong: blocking calls, with TLS of its own the loop of OpenSSL's manual, or this library's interface."""
-    name, needs = "stream", ()
+    name, options = "stream", ()
 
     def command(self, bench, port, speaks):
         tls = [bench.keys.cert, bench.keys.key, CIPHER, GROUP] if speaks != "plain" else []
-        return [bench.program("api_serve" if speaks == "api" else "serve"), str(port), *tls]
+        return [bench.program("api_serve" if speaks == "api" else "serve"), *self.options, str(port), *tls]
+
+
+class Threads(Stream):
+    """The same with a thread for each connection, on all cores."""
+    name, options, spread = "threads", ("-t",), True

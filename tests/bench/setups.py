@@ -5,7 +5,7 @@ import shutil
 import socket
 import ssl
 
-from machine import SERVER_CORE
+from machine import CORES, SERVER_CORE
 from process import Process, Refused, Relay
 from servers import Stream, nginx_frame, nginx_tls
 from tls import CIPHER, GROUP, handshake
@@ -116,7 +116,7 @@ class Setup:
         self.processes.append(Relay(self.name, self.processes[0]))
 
     def run(self, name, command, port):
-        self.processes.append(Process(name, command, SERVER_CORE, self.bench.folder, self.env))
+        self.processes.append(Process(name, command, CORES if self.server.spread else [SERVER_CORE], self.bench.folder, self.env))
         self.processes[-1].await_port(port)
 
     def cpu(self):

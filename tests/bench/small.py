@@ -41,14 +41,19 @@ def output(command, env=None):
     return out
 
 
-def start(bench):
+def start(bench, match, progress):
     """Milliseconds from the start of `true` to its end, the minimum of each round."""
+    rows = {f"start of true, {rules} rule{'s' if rules > 1 else ''}": rules for rules in RULES}
+    rows = {name: rules for name, rules in rows.items() if re.search(match, name)}
+
     def once(env):
         return float(output([bench.program("start"), str(bench.scale(200)), *(f"{k}={v}" for k, v in env.items()), "/bin/true"]).split()[0])
-    envs = [{}] + [preloaded(bench, rules) for rules in RULES]
+    if not rows:
+        return []
+    progress("start of true")
+    envs = [{}] + [preloaded(bench, rules) for rules in rows.values()]
     rounds = [[once(env) for env in envs] for _ in range(bench.rounds)]
-    return [Small(f"start of true, {rules} rule{'s' if rules > 1 else ''}", "ms", [(times[0], times[i + 1]) for times in rounds])
-            for i, rules in enumerate(RULES)]
+    return [Small(name, "ms", [(times[0], times[i + 1]) for times in rounds]) for i, name in enumerate(rows)]
 
 
 def instructions(bench, what, env):
@@ -61,11 +66,14 @@ def instructions(bench, what, env):
     return (counted(many) - counted(few)) / (many - few)
 
 
-def call(bench):
+def call(bench, match, progress):
     """A call on a descriptor that is not wrapped, and the decision that a connect takes with 1,000 rules that do not match."""
     rows = []
     for name, what, rules, turns, count in (("read, unwrapped descriptor", "read", 1, 1000, 2000), ("connect, 1 rule", "connect", 1, 100, 50),
                                             ("connect, 1000 rules", "connect", 1000, 100, 50)):
+        if not re.search(match, name):
+            continue
+        progress(name)
         command = [bench.program("call"), what, str(bench.scale(turns)), str(count)]
         rows.append(Small(name, "ns", [tuple(float(x) for x in output(command, preloaded(bench, rules)).split()) for _ in range(bench.rounds)]))
         if shutil.which("valgrind"):

@@ -19,6 +19,14 @@ RATIOS = [
 RELAY = [("bulk, server sends", "stunnel", 1.0), ("bulk, server receives", "stunnel", 1.0), ("ping-pong 64 B, one core", "wrapsock", 2.0)]
 RELAY_KIB = 40
 WORDS = {"server": "server CPU", "load": "client CPU", "p50": "p50"}
+# What many cost beside few, whose growth it is compared with (caches are cold for everybody), and how much faster it may grow.
+GROWTHS = [
+    ("redis, 1000 connections, beside 10", "redis, 1000 connections", "redis, 10 connections", "native", 1.10),
+    ("redis, 10000 connections, beside 10", "redis, 10000 connections", "redis, 10 connections", "native", 1.10),
+    ("64 threads and connections, beside 1", "64 threads, a connection each", "1 thread, a connection each", "plain", 1.10),
+]
+PAIR_LIMIT, CLIENT_LIMIT = 1.00, 1.00
+CONNECT_LIMIT = 2000
 PROXY_LIMIT, IDLE_LIMIT, IDLE_KIB, IDLE_BOUND, CALL_LIMIT, START_LIMIT = 0.60, 1.00, 14.6, 13.5, 3.0, 0.3
 
 
@@ -45,6 +53,23 @@ def compared(cell, other, figure):
 def ratio(results, scenario, kind, figure):
     block = results.get(scenario, {})
     return compared(block[kind], block["native"], figure) if {kind, "native"} <= block.keys() else None
+
+
+def growth(results, many, few, than):
+    """(what many cost beside few, as a multiple of the same of THAN, least, most of one round)"""
+    cells = [results.get(name, {}).get(kind) for kind in ("wrapsock", than) for name in (many, few)]
+    if None in cells:
+        return None
+    rounds = [a.server / b.server / (c.server / d.server) for a, b, c, d in zip(*(cell.samples for cell in cells))]
+    a, b, c, d = (cell.server for cell in cells)
+    return a / b / (c / d), min(rounds), max(rounds)
+
+
+def against_native(results, kind, figure, without=()):
+    """The scenario in which KIND compares worst with native: (its compared, its name)."""
+    found = [(compared(block[kind], block["native"], figure), scenario) for scenario, block in results.items()
+             if {kind, "native"} <= block.keys() and not any(word in scenario for word in without)]
+    return max(found, default=None)
 
 
 def against_proxies(results):
@@ -75,9 +100,14 @@ def rows(results, smalls):
         block = results.get(scenario, {})
         here = compared(block["wrapsock-relay"], block[other], "server") if {"wrapsock-relay", other} <= block.keys() else None
         table.append(Row(f"{scenario}: server CPU, wrapsock-relay", f"x {other}", here, limit))
+    for kind, figure, limit, words in (("wrapsock-client", "load", CLIENT_LIMIT, "client CPU"), ("wrapsock-both", "both", PAIR_LIMIT, "CPU of both")):
+        worst = against_native(results, kind, figure, (" idle, ", "new connection"))
+        table.append(Row(f"{words}, {kind}{f', the worst scenario: {worst[1]}' if worst else ''}", "x native", worst and worst[0], limit))
+    table += [Row(f"{name}: server CPU, wrapsock", f"x {than}", growth(results, many, few, than), limit) for name, many, few, than, limit in GROWTHS]
     worst = against_proxies(results)
     table.append(Row(f"best proxy{f', the worst scenario: {worst[1]}, {worst[2]}' if worst else ''}", "x proxy", worst and worst[0], PROXY_LIMIT))
     small = {(one.name, one.unit): (one.added, one.least, one.most) for one in smalls}
     table.append(Row("call on an unwrapped descriptor, added", "ns", small.get(("read, unwrapped descriptor", "ns")), CALL_LIMIT))
+    table.append(Row("connect that no rule of 1000 matches, added", "ns", small.get(("connect, 1000 rules", "ns")), CONNECT_LIMIT))
     table.append(Row("start of a program that wraps nothing, added", "ms", small.get(("start of true, 1 rule", "ms")), START_LIMIT))
     return table

@@ -90,8 +90,8 @@ def text(header, blocks, smalls, results):
     return "\n".join(lines + list(target_lines(targets.rows(results, smalls)))) + "\n"
 
 
-def summary(header, blocks):
-    """For a page: what the server side (program and proxy) costs as a multiple of native TLS, a row for each scenario."""
+def summary(header, blocks, rows):
+    """For a page: what the server side (program and proxy) costs as a multiple of native TLS, a row for each scenario; and the targets."""
     kinds = [kind for kind in COLOURS if any(kind in block for _, block in blocks)]
     yield "<!-- " + "; ".join(header) + " -->"
     yield "| server side, x native TLS | " + " | ".join(kinds) + " |"
@@ -100,6 +100,13 @@ def summary(header, blocks):
         native = block.get("native")
         cells = (times(block[kind].server, native and native.server) if kind in block else "-" for kind in kinds)
         yield f"| {scenario.name}, {'memory' if scenario.group == 'idle' else 'CPU'} | " + " | ".join(cells) + " |"
+    yield ""
+    yield "| target | | measured | rounds | at most | bound | |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in rows:
+        if row.measured is not None:
+            yield (f"| {row.name} | {row.unit} | {number(row.measured)} | {row.least:.2f} .. {row.most:.2f} | {row.limit:g} | {number(row.bound)} | "
+                   f"{row.verdict()} |")
 
 
 def figures(header, blocks, smalls, results):

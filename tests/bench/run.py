@@ -27,6 +27,7 @@ import machine
 import report
 import scenarios
 import small
+import targets
 import tls
 from process import Refused
 from setups import KINDS, Setup
@@ -69,9 +70,6 @@ class Bench:
             if port not in self.ports:
                 self.ports.add(port)
                 return port
-
-    def scale(self, count):
-        return max(1, count // 10) if self.quick else count
 
 
 def progress(text):
@@ -206,7 +204,7 @@ def main():
     results = {scenario.name: block for scenario, block in blocks}
     table = report.text(about, blocks, smalls, results)
     for name, content in (("table.txt", table), ("figures.json", report.figures(about, blocks, smalls, results)),
-                          ("summary.md", "\n".join(report.summary(about, blocks)) + "\n")):
+                          ("summary.md", "\n".join(report.summary(about, blocks, targets.rows(results, smalls))) + "\n")):
         with open(os.path.join(out, name), "w") as f:
             f.write(content)
     made = report.plots(out, blocks)

@@ -47,7 +47,7 @@ def start(bench, match, progress):
     rows = {name: rules for name, rules in rows.items() if re.search(match, name)}
 
     def once(env):
-        return float(output([bench.program("start"), str(bench.scale(200)), *(f"{k}={v}" for k, v in env.items()), "/bin/true"]).split()[0])
+        return float(output([bench.program("start"), "200", *(f"{k}={v}" for k, v in env.items()), "/bin/true"]).split()[0])
     if not rows:
         return []
     progress("start of true")
@@ -74,7 +74,7 @@ def call(bench, match, progress):
         if not re.search(match, name):
             continue
         progress(name)
-        command = [bench.program("call"), what, str(bench.scale(turns)), str(count)]
+        command = [bench.program("call"), what, str(turns), str(count)]
         rows.append(Small(name, "ns", [tuple(float(x) for x in output(command, preloaded(bench, rules)).split()) for _ in range(bench.rounds)]))
         if shutil.which("valgrind"):
             rows.append(Small(name, "instructions", [(instructions(bench, what, {}), instructions(bench, what, preloaded(bench, rules)))]))

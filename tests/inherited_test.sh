@@ -40,7 +40,9 @@ inherited_as() {
 }
 
 testNumbers() {
+    # shellcheck disable=SC3045 # every sh here has it
     if [ "$(ulimit -n)" -lt 1200 ]; then
+        # shellcheck disable=SC3045
         ulimit -n 1200 2>/dev/null || { skip 'fewer than 1200 descriptors are allowed' && return; }
     fi
     for number in 3 63 64 127 255 256 700 1100; do inherited_as "$number" 0 0; done

@@ -10,7 +10,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #define CALL(name, family) void early_##name(void) __attribute__((visibility("hidden")));
 #include "calls.def"
@@ -109,16 +111,26 @@ absent(void)
 	return -1;
 }
 
-static _Atomic int resolved;
+/*
+ * What this libc may not have. dlsym allocates to say so, and an allocator that calls us while it starts holds a lock: these wait for our
+ * constructor.
+ */
+static bool
+may_lack(const char *name)
+{
+	return strncmp(name, "pidfd_", 6) == 0;
+}
 
-void
-real_resolve(void)
+static _Atomic int resolved;	/* 1 = without what may_lack, 2 = all */
+
+static void
+resolve(int how_far)
 {
 	static _Atomic int began;
 	int saved = errno;
 	void *p;
 
-	if (resolved)
+	if (resolved >= how_far)
 		return;
 	if (!began) {
 		began = 1;
@@ -130,16 +142,25 @@ real_resolve(void)
 		real.syscall = raw_call;
 	}
 #define CALL(name, family)                                                                                                                 \
-	p = dlsym(RTLD_NEXT, #name);                                                                                                       \
-	real.name = p ? (__typeof__(&name))p : (__typeof__(&name))(void *)absent;
+	if (may_lack(#name) ? how_far == 2 : !resolved) {                                                                                  \
+		p = dlsym(RTLD_NEXT, #name);                                                                                               \
+		real.name = p ? (__typeof__(&name))p : (__typeof__(&name))(void *)absent;                                                  \
+	}
 #include "calls.def"
 #undef CALL
-	resolved = 1;
+	resolved = how_far;
 	errno = saved;
 }
 
 void
+real_resolve(void)
+{
+	resolve(2);
+}
+
+/* The second time it is one of those. */
+void
 real_early(void)
 {
-	real_resolve();
+	resolve(resolved ? 2 : 1);
 }

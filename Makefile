@@ -114,6 +114,7 @@ $(BUILD)/certs/%: tests/certs/%.c $(BUILD)/rooms.a Makefile
 $(BUILD)/probes/%: ARGS = $(test-flags)
 $(BUILD)/probes/%: tests/probes/%.c Makefile
 	$(link)
+$(BUILD)/probes/reloads: ARGS = $(test-flags) -rdynamic
 $(BUILD)/bench/%: ARGS = $(test-flags) -lssl -lcrypto
 $(BUILD)/bench/%: tests/bench/%.c Makefile
 	$(link)
@@ -172,6 +173,12 @@ property:	## N random sequences of descriptor operations (3000), over TCP and ov
 	@tests/install-packages build check
 	@$(build-once) tested
 	@BUILD=$(BUILD) T=property_test.sh N=$(N) SEED=$(or $(SEED),$(shell date +%s)) LIMIT=14400 KEEP=1 tests/run
+
+ROUNDS = 20
+reload:	## replace a policy's files while connections come and go, ROUNDS (20) times in 7 ways, 20 seconds each
+	@tests/install-packages build check
+	@$(build-once) tested
+	@BUILD=$(BUILD) T=reload_test.sh ROUNDS=$(ROUNDS) KEEP=1 tests/run
 
 asan:	## the tests once more under the address and undefined-behaviour sanitizers
 	@$(build-once) $(asan) tested staged
@@ -254,7 +261,7 @@ clean:	## remove everything built
 help:	## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1	/p' Makefile | expand -t 12
 
-.PHONY: all tested fuzzers staged demo check matrix property suites bench asan tsan valgrind fuzz coverage lint fmt abi install uninstall dist clean help
+.PHONY: all tested fuzzers staged demo check matrix property reload suites bench asan tsan valgrind fuzz coverage lint fmt abi install uninstall dist clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(sort $(wildcard $(BUILD)/*/*.d $(BUILD)/lib/relay/*.d))

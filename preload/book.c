@@ -2,15 +2,16 @@
 #include "book.h"
 #include "cancel.h"
 #include "decide.h"
+#include "entry.h"
+#include "rights.h"
+#include "stamp.h"
 
 #include "real.h"
 
 #include "log.h"
 #include "policy.h"
-#include "stack.h"
 
 #include <sys/auxv.h>
-#include <sys/stat.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -19,27 +20,27 @@
 #include <string.h>
 #include <time.h>
 
-struct rule_state {
-	struct config *config;		/* made at the rule's first use */
-	char *broken;			/* why it refuses; NULL if it does not */
-	uint64_t files;			/* fingerprint of the files it names, as they were when it was made */
-	time_t looked;
-};
-
-/* Replaced as a whole when the file changes, never freed: another thread may be matching. */
+/* Replaced as a whole when the file changes, and freed when nobody can be matching with it any more. */
 struct book {
 	struct policy *policy;		/* NULL: could not be had, everything is refused */
 	struct policy_index *index;	/* of its rules for this program */
-	struct rule_state *rules;
-	struct stat stat;
+	struct entry *entries;		/* one a rule */
+	uint64_t file;			/* stamp of the policy's file, 0 = look again */
+	struct book *older;		/* of those that wait to be freed */
 };
 
 static struct book *_Atomic book;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* guards the rules' states and the reload */
+static struct book *retired;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* guards the entries, the reload and the retired */
+static __thread bool inside __attribute__((tls_model("initial-exec")));	/* this thread holds it */
+static _Atomic unsigned readers;	/* of any book */
+static __thread unsigned reading __attribute__((tls_model("initial-exec")));	/* ... of this thread */
 static char path[PATH_MAX], resolved[PATH_MAX];
 static struct policy_program program;
 static bool clients = true, servers = true, listened;
 static _Atomic time_t looked;
+static char fault[400];			/* what was told of a file that cannot be used, while the policy before it is in force */
+static unsigned gone;			/* looks in a row that did not find it */
 
 static void
 find_policy(void)
@@ -77,33 +78,47 @@ find_executable(const struct policy *p)
 		program.resolved = resolved;
 }
 
+static void
+book_free(struct book *b)
+{
+	int rules = b && b->policy && b->entries ? policy_rules(b->policy) : 0;
+
+	for (int i = 0; i < rules; i++)
+		entry_free(&b->entries[i]);
+	if (!b)
+		return;
+	free(b->entries);
+	policy_index_free(b->index);
+	policy_free(b->policy);
+	free(b);
+}
+
+/* A book whose policy is NULL if the file cannot be used: why says so. NULL = out of memory. */
 static struct book *
-read_book(void)
+read_book(char *why, size_t size)
 {
 	struct book *b = calloc(1, sizeof *b);
+	struct stamp file = { 0 };
 	struct policy_error err;
 
 	if (!b)
 		return NULL;
-	if (stat(path, &b->stat) < 0)
-		memset(&b->stat, 0, sizeof b->stat);
+	stamp_add(&file, path);
+	b->file = file.fresh ? 0 : file.sum;
 	if (policy_load(path, &b->policy, &err) < 0) {
-		if (err.line)
-			log_line(LOG_LEVEL_ERROR, "%s:%u:%u: %s", path, err.line, err.column, err.text);
-		else
-			log_line(LOG_LEVEL_ERROR, "%s: %s", path, err.text);
 		b->policy = NULL;
+		if (err.line)
+			snprintf(why, size, ":%u:%u: %s", err.line, err.column, err.text);
+		else
+			snprintf(why, size, ": %s", err.text);
 		return b;
 	}
 	find_executable(b->policy);
-	b->rules = calloc((size_t)policy_rules(b->policy) + 1, sizeof *b->rules);
-	if (!b->rules || policy_index_new(b->policy, &program, &b->index) < 0) {
-		log_line(LOG_LEVEL_ERROR, "%s: out of memory", path);
-		free(b->rules);
-		policy_free(b->policy);
-		b->policy = NULL;
-	}
-	return b;
+	b->entries = calloc((size_t)policy_rules(b->policy) + 1, sizeof *b->entries);
+	if (b->entries && policy_index_new(b->policy, &program, &b->index) == 0)
+		return b;
+	book_free(b);
+	return NULL;
 }
 
 static void
@@ -116,11 +131,15 @@ concern(const struct book *b)
 void
 decide_start(void)
 {
+	char why[400] = ": out of memory";
+
 	program.invoked = (const char *)getauxval(AT_EXECFN);
 	program.argv0 = program_invocation_name;
 	find_policy();
 	if (*path) {
-		book = read_book();
+		book = read_book(why, sizeof why);
+		if (!book || !book->policy)
+			log_line(LOG_LEVEL_ERROR, "%s%s", path, why);
 	} else {
 		log_line(LOG_LEVEL_ERROR, "no policy: WRAPSOCK_POLICY is not set and neither $XDG_CONFIG_HOME/wrapsock/policy.conf nor "
 					  "/etc/wrapsock/policy.conf exists; TCP sockets are refused");
@@ -137,46 +156,153 @@ now(void)
 	return ts.tv_sec;
 }
 
+/* ---- a policy that changes ---- */
+
 static bool
-same_file(const struct stat *a, const struct stat *b)
+same_rule(const struct policy *a, int i, const struct policy *b, int j)
 {
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	const struct policy_setting *x, *y;
+	size_t n, m;
+
+	if (policy_rule_role(a, i) != policy_rule_role(b, j) || strcmp(policy_rule_name(a, i), policy_rule_name(b, j)) != 0)
+		return false;
+	x = policy_rule_settings(a, i, &n);
+	y = policy_rule_settings(b, j, &m);
+	if (n != m)
+		return false;
+	for (size_t k = 0; k < n; k++)
+		if (strcmp(x[k].key, y[k].key) != 0 || strcmp(x[k].value, y[k].value) != 0)
+			return false;
+	return true;
 }
 
-/* With the lock held. A broken new version keeps the old one; a file that is gone (chroot) keeps it too. */
+/* A rule that stays as it was goes on with what it has, also where its files cannot be read any more. */
+static void
+inherit(struct book *b, const struct book *old)
+{
+	for (int i = 0; i < policy_rules(b->policy); i++)
+		for (int j = 0; j < policy_rules(old->policy); j++)
+			if (same_rule(b->policy, i, old->policy, j))
+				entry_inherit(&b->entries[i], &old->entries[j],
+					      policy_rule_line(b->policy, i) == policy_rule_line(old->policy, j));
+}
+
+/* With the lock held. */
+static void
+replace(struct book *b)
+{
+	struct book *old = book;
+	bool had = old && old->policy;
+
+	if (had)
+		inherit(b, old);
+	book = b;
+	concern(b);
+	if (old) {
+		old->older = retired;
+		retired = old;
+	}
+	if (!had || *fault)
+		log_line(LOG_LEVEL_WARN, "%s: the policy can be used again, and is from now on", path);
+	else
+		log_line(LOG_LEVEL_INFO, "%s: the policy has changed, and is used from now on", path);
+	*fault = '\0';
+}
+
+/* Who comes to read from now on finds the new book: when nobody reads, nobody reads an old one. */
+static void
+free_retired(void)
+{
+	while (retired && readers == 0) {
+		struct book *b = retired;
+
+		retired = b->older;
+		book_free(b);
+	}
+}
+
+static void
+complain(const struct book *old, const char *why)
+{
+	if (strcmp(why, fault) == 0)
+		return;
+	snprintf(fault, sizeof fault, "%s", why);
+	if (old && old->policy)
+		log_line(LOG_LEVEL_WARN, "%s%s; the policy that was read before stays in force", path, why);
+	else
+		log_line(LOG_LEVEL_ERROR, "%s%s", path, why);
+}
+
+/* Gone twice in a row: somebody who replaces a file may remove it first. In a cage it may be gone, or another one. */
+static void
+miss(struct book *old)
+{
+	if (!old || rights_in_cage() || ++gone < 2)
+		return;
+	old->file = 0;
+	complain(old, ": is gone");
+}
+
+/* With the lock held. A broken new version keeps the old one, and so does a file that is gone; half a version may be one that is being written. */
 static void
 reread(void)
 {
+	char why[sizeof fault] = "";
+	struct stamp file = { 0 };
 	struct book *old = book, *b;
-	struct stat st;
 
-	if (stat(path, &st) < 0 || (old && same_file(&st, &old->stat)))
+	free_retired();
+	stamp_add(&file, path);
+	if (file.missing)
+		miss(old);
+	if (file.missing || file.hidden)
 		return;
-	b = read_book();
+	gone = 0;
+	if (file.busy || (old && file.sum == old->file))
+		return;
+	b = read_book(why, sizeof why);
 	if (!b)
 		return;
-	if (!b->policy && old && old->policy) {
-		log_line(LOG_LEVEL_WARN, "%s: the changed policy is not used, the one before stays in force", path);
-		old->stat = b->stat;
-		free(b);
+	if (b->policy) {
+		replace(b);
 		return;
 	}
-	book = b;
-	concern(b);
+	if (old)
+		old->file = b->file;
+	complain(old, why);
+	book_free(b);
+}
+
+/* Nothing but this: also where no heap may be touched. */
+static struct book *
+hold(void)
+{
+	reading++;
+	readers++;
+	return book;
 }
 
 struct book *
 book_now(void)
 {
-	if (*path && looked != now() && pthread_mutex_trylock(&lock) == 0) {
+	if (*path && looked != now() && !inside && pthread_mutex_trylock(&lock) == 0) {
 		UNCANCELLED;
 
+		inside = true;
 		looked = now();
 		reread();
+		inside = false;
 		pthread_mutex_unlock(&lock);
 	}
-	return book;
+	return hold();
+}
+
+void
+book_done(struct book *b)
+{
+	(void)b;
+	readers--;
+	reading--;
 }
 
 const struct policy *
@@ -209,140 +335,41 @@ decide_policy_path(void)
 	return *path ? path : NULL;
 }
 
-const char *
+enum follow_exec
 decide_follow_exec(void)
 {
-	const struct policy *p = book ? book->policy : NULL;
+	enum follow_exec answer = FOLLOW_YES;
+	struct book *b = hold();
+	const struct policy *p = book_policy(b);
 
 	for (int i = 0; p && i < policy_rules(p); i++) {
 		const char *word = policy_rule_setting(p, i, "follow_exec");
 
-		if (policy_rule_fits(p, i, &program) && word)
-			return word;
-	}
-	return "yes";
-}
-
-static struct config *
-make_config(struct book *b, int rule, char *err, size_t size)
-{
-	const struct core_verbs *verbs = engine_verbs();
-	const struct policy_setting *set;
-	char place[PATH_MAX + 128], warn[300] = "";
-	struct config *c;
-	size_t n;
-
-	if (!verbs)
-		return NULL;
-	c = verbs->config_new(policy_rule_role(b->policy, rule) == POLICY_CLIENT ? CONFIG_CLIENT : CONFIG_SERVER);
-	snprintf(place, sizeof place, "rule %s (%s:%u)", policy_rule_name(b->policy, rule), path, policy_rule_line(b->policy, rule));
-	if (!c || verbs->config_set_place(c, place) < 0)
-		goto err;
-	set = policy_rule_settings(b->policy, rule, &n);
-	for (size_t i = 0; i < n; i++)
-		if (verbs->config_set(c, set[i].key, set[i].value, err, size) < 0)
-			goto err;
-	if (verbs->config_seal(c, err, size, warn, sizeof warn) < 0)
-		goto err;
-	if (*warn)
-		log_line(LOG_LEVEL_WARN, "%s: %s", place, warn);
-	return c;
-err:
-	verbs->config_free(c);
-	return NULL;
-}
-
-/* The files that a rule names, as they are now; one that is not there counts for nothing, so that a chroot changes nothing. */
-static uint64_t
-fingerprint(const struct policy *p, int rule)
-{
-	static const char *const keys[] = { "certfile", "keyfile", "ca_certs", "capath", "crlfile", "password_file", "ticket_keys" };
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-		const char *file = policy_rule_setting(p, rule, keys[i]);
-		struct stat st;
-
-		if (!file || *file != '/')
+		if (!policy_rule_fits(p, i, &program) || !word)
 			continue;
-		if (stat(file, &st) < 0)
-			return 0;
-		sum = sum * 1099511628211u + (uint64_t)st.st_ino;
-		sum = sum * 1099511628211u + (uint64_t)st.st_mtim.tv_sec;
-		sum = sum * 1099511628211u + (uint64_t)st.st_mtim.tv_nsec + (uint64_t)st.st_size;
+		answer = strcmp(word, "no") == 0 ? FOLLOW_NO : strcmp(word, "refuse") == 0 ? FOLLOW_REFUSE : FOLLOW_YES;
+		break;
 	}
-	return sum ? sum : 1;
-}
-
-/* With the lock held: is it time to make the rule's config, or to make it again? */
-static bool
-outdated(struct book *b, int rule, uint64_t *files)
-{
-	struct rule_state *r = &b->rules[rule];
-
-	if (!r->config && !r->broken) {
-		*files = fingerprint(b->policy, rule);
-		return true;
-	}
-	if (r->looked == now())
-		return false;
-	r->looked = now();
-	*files = fingerprint(b->policy, rule);
-	return *files && *files != r->files;
-}
-
-struct renewal {
-	struct book *book;
-	int rule;
-	uint64_t files;
-};
-
-/* Loads the library and parses files: more than a small thread's stack may hold. */
-static void
-renew(void *arg)
-{
-	const struct renewal *renewal = arg;
-	struct book *b = renewal->book;
-	int rule = renewal->rule;
-	struct rule_state *r = &b->rules[rule];
-	char err[600] = "out of memory";
-	struct config *c = make_config(b, rule, err, sizeof err);
-
-	r->looked = now();
-	if (!c && !engine_verbs())
-		return;
-	r->files = renewal->files;
-	if (!c && r->config) {
-		log_line(LOG_LEVEL_WARN, "rule %s (%s:%u): the changed files are not used, those before stay in force: %s",
-			 policy_rule_name(b->policy, rule), path, policy_rule_line(b->policy, rule), err);
-		return;
-	}
-	if (!c)
-		log_line(LOG_LEVEL_ERROR, "rule %s (%s:%u) refuses its sockets (EACCES): %s", policy_rule_name(b->policy, rule), path,
-			 policy_rule_line(b->policy, rule), err);
-	free(r->broken);
-	r->broken = c ? NULL : strdup(err);
-	if (r->config)
-		core->config_free(r->config);
-	r->config = c;
+	book_done(b);
+	return answer;
 }
 
 struct config *
 book_config(struct book *b, int rule, int *error, char *why, size_t size)
 {
-	struct renewal renewal = { b, rule, 0 };
+	struct entry *e = &b->entries[rule];
 	struct config *c;
 	UNCANCELLED;
 
 	pthread_mutex_lock(&lock);
-	if (outdated(b, rule, &renewal.files))
-		stack_run(renew, &renewal);
-	c = b->rules[rule].config;
-	*error = b->rules[rule].broken ? EACCES : ELIBACC;
+	inside = true;
+	c = entry_config(e, b->policy, rule, path, now());
+	*error = e->broken ? EACCES : ELIBACC;
 	if (c)
 		core->config_ref(c);
 	else
-		snprintf(why, size, "%s", b->rules[rule].broken ? b->rules[rule].broken : "libwrapsock.so cannot be used");
+		snprintf(why, size, "%s", e->broken ? e->broken : "libwrapsock.so cannot be used");
+	inside = false;
 	pthread_mutex_unlock(&lock);
 	return c;
 }
@@ -350,7 +377,7 @@ book_config(struct book *b, int rule, int *error, char *why, size_t size)
 static void
 load_rules(bool (*which)(const struct policy *, int rule))
 {
-	struct book *b = book;
+	struct book *b = hold();
 
 	for (int i = 0; b && b->policy && i < policy_rules(b->policy); i++) {
 		int error;
@@ -363,6 +390,7 @@ load_rules(bool (*which)(const struct policy *, int rule))
 				core->config_free(c);
 		}
 	}
+	book_done(b);
 }
 
 /* Some servers give up their rights before they bind. */
@@ -412,9 +440,24 @@ decide_load_keys(void)
 		load_rules(with_key);
 }
 
-/* Another thread of the parent may have held it; what it guards is replaced in single steps. */
+/* A child must not begin with a half-made config, nor with a lock of OpenSSL's that nobody in it can give back. */
+void
+book_fork_prepare(void)
+{
+	if (!inside)
+		pthread_mutex_lock(&lock);
+}
+
+void
+book_fork_parent(void)
+{
+	if (!inside)
+		pthread_mutex_unlock(&lock);
+}
+
 void
 book_fork_child(void)
 {
 	pthread_mutex_init(&lock, NULL);
+	readers = reading;
 }

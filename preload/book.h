@@ -9,7 +9,16 @@
 
 struct book;
 
-struct book *book_now(void);			/* looks at the file at most once a second; NULL = no policy was found */
+struct book *book_now(void);			/* looks at the file at most once a second; NULL = no policy was found; it stands until */
+void book_done(struct book *);			/* ... this, for what book_now gave, NULL too */
+
+static inline void
+book_donep(struct book **b)
+{
+	book_done(*b);
+}
+#define BOOK_HELD __attribute__((cleanup(book_donep))) struct book *	/* to the end of the block */
+
 const struct policy *book_policy(const struct book *);	/* NULL = there is none that can be used */
 struct policy_verdict book_match(const struct book *, const struct policy_query *);	/* for this program; of a book with a policy */
 
@@ -19,6 +28,8 @@ struct policy_verdict book_match(const struct book *, const struct policy_query 
  */
 struct config *book_config(struct book *, int rule, int *error, char *why, size_t size);
 
+void book_fork_prepare(void);
+void book_fork_parent(void);
 void book_fork_child(void);
 
 #endif

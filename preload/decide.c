@@ -92,10 +92,11 @@ int
 decide_ask(enum config_role role, const struct sockaddr *addr, socklen_t len, int *rule)
 {
 	struct policy_verdict v = { .rule = -1 };
+	BOOK_HELD b = book_now();
 	struct question q;
 	int r;
 
-	r = ask(book_now(), role, addr, len, &q, &v);
+	r = ask(b, role, addr, len, &q, &v);
 	*rule = v.rule;
 	return r;
 }
@@ -127,7 +128,7 @@ decide(enum config_role role, const struct sockaddr *addr, socklen_t len, const 
 	struct policy_verdict v = { .rule = -1 };
 	struct config *config;
 	struct question q;
-	struct book *b = book_now();
+	BOOK_HELD b = book_now();
 	char why[600];
 	int r, error;
 	UNCANCELLED;

@@ -15,8 +15,8 @@
 void decide_start(void);		/* read the policy; a failure makes every decision a refusal */
 bool decide_clients(void);		/* could a socket of this program be wrapped, or refused, at connect? */
 bool decide_servers(void);
-/* A rule has follow_exec: yes, no or refuse -- of the first rule that fits the program; "yes" without. */
-const char *decide_follow_exec(void);
+enum follow_exec { FOLLOW_YES, FOLLOW_NO, FOLLOW_REFUSE };
+enum follow_exec decide_follow_exec(void);	/* of the first rule that fits the program; yes without one */
 const char *decide_policy_path(void);	/* absolute; NULL = none found */
 
 /*

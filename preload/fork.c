@@ -1,6 +1,7 @@
 /* fork.c - a second process with our memory, by every name that libc has for making one. vfork.c has those that share it. */
 #include "process.h"
 
+#include "book.h"
 #include "fdtab.h"
 #include "names.h"
 #include "real.h"
@@ -30,6 +31,7 @@ fork_parent(void)
 {
 	names_fork_parent();
 	fdtab_fork_parent();
+	book_fork_parent();
 }
 
 static void

@@ -125,7 +125,7 @@ look(struct follow *f, char *const *envp)
 static bool
 following(void)
 {
-	return *object && strcmp(decide_follow_exec(), "yes") == 0;
+	return *object && decide_follow_exec() == FOLLOW_YES;
 }
 
 size_t
@@ -303,7 +303,7 @@ follow_permits(int dirfd, const char *path)
 
 	fdtab_each(hand_over_meant, NULL);
 	fdtab_each(tell_closed, NULL);
-	if (strcmp(decide_follow_exec(), "refuse") == 0) {
+	if (decide_follow_exec() == FOLLOW_REFUSE) {
 		log_line(LOG_LEVEL_WARN, "%s is refused: follow_exec = refuse", path && *path ? path : "a new program");
 		error = EACCES;
 	}

@@ -178,7 +178,7 @@ ROUNDS = 20
 reload:	## replace a policy's files while connections come and go, ROUNDS (20) times in 7 ways, 20 seconds each
 	@tests/install-packages build check
 	@$(build-once) tested
-	@BUILD=$(BUILD) T=reload_test.sh ROUNDS=$(ROUNDS) KEEP=1 tests/run
+	@BUILD=$(BUILD) T=reload_test.sh ROUNDS=$(ROUNDS) LIMIT=3600 KEEP=1 tests/run
 
 asan:	## the tests once more under the address and undefined-behaviour sanitizers
 	@$(build-once) $(asan) tested staged

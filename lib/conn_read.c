@@ -325,9 +325,14 @@ held_room(struct conn *c, size_t more)
 
 	if (cap <= c->held_cap)
 		return true;
-	p = realloc(c->held, cap);
+	p = malloc(cap);
 	if (!p)
 		return false;
+	if (c->held) {		/* realloc would leave what was decrypted where it was */
+		memcpy(p, c->held, c->held_len);
+		explicit_bzero(c->held, c->held_len);
+	}
+	free(c->held);
 	c->held = p;
 	c->held_cap = cap;
 	return true;

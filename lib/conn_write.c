@@ -192,6 +192,7 @@ static int
 encrypt(struct conn *c, int fd, struct cursor at, size_t len)
 {
 	uint8_t *scratch = pool_get();
+	size_t gathered = 0;
 	int r = scratch ? 0 : conn_fail(c, fd, ENOMEM, "no memory to write");
 
 	if (!c->wire.out && (c->wire.out = pool_get()))
@@ -201,11 +202,15 @@ encrypt(struct conn *c, int fd, struct cursor at, size_t len)
 		const uint8_t *p = piece(&at, &n, scratch);
 		enum engine_result result = engine_send(c->tls, p, n);
 
+		if (p == scratch && n > gathered)
+			gathered = n;
 		if (result != ENGINE_DONE)
 			r = conn_fail_tls(c, fd, result);
 		conn_note_record(c, n);
 		len -= n;
 	}
+	if (gathered)
+		explicit_bzero(scratch, gathered);
 	pool_put(scratch);
 	return r;
 }
@@ -260,10 +265,12 @@ pay(struct conn *c, size_t total)
 
 	c->debt_sent -= n;
 	c->debt_len -= n;
-	if (c->debt_len) {
+	if (c->debt && n) {
 		memmove(c->debt, c->debt + n, c->debt_len);
-		return n;
+		explicit_bzero(c->debt + c->debt_len, n);
 	}
+	if (c->debt_len)
+		return n;
 	free(c->debt);
 	c->debt = NULL;
 	return n;

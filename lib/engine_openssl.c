@@ -47,6 +47,7 @@ library_starts(void)
 {
 	OSSL_LIB_CTX *fresh;
 
+	engine_wipe_start();
 	if (!OPENSSL_init_ssl(0, NULL) || !OPENSSL_atexit(library_ends)) {
 		atomic_store(&dead, true);
 		return;
@@ -136,6 +137,7 @@ void
 engine_guard_enter(struct engine_guard *g)
 {
 	g->err = errno;
+	engine_wipe_enter();
 	g->saved = ERR_peek_error() ? errors_take() : NULL;
 }
 
@@ -146,6 +148,7 @@ engine_guard_leave(struct engine_guard *g)
 		ERR_clear_error();
 	if (g->saved)
 		errors_give_back(g->saved);
+	engine_wipe_leave();
 	errno = g->err;
 }
 

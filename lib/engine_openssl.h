@@ -189,6 +189,11 @@ int engine_direct_export(const struct engine *, struct engine_records *);
 void engine_mnemonic(unsigned long code, char *buf, size_t size);	/* "KEY_VALUES_MISMATCH"; "" for 0 */
 enum engine_result engine_failure(struct engine *);		/* the queue tells of a failure: classify, remember, return it */
 
+/* engine_openssl_wipe.c */
+void engine_wipe_start(void);		/* before OpenSSL allocates anything */
+void engine_wipe_enter(void);		/* what this thread has OpenSSL free from now on is wiped, until */
+void engine_wipe_leave(void);
+
 /*
  * engine_openssl_derive.c: OpenSSL's HMAC, set up for a digest and to be keyed anew by each use; RFC 8446, 7.1: HKDF-Expand-Label (its label begins
  * with "tls13 "), and the same with an empty context, where the secret's length tells the hash (lib NULL = the default one, its label without

@@ -119,10 +119,14 @@ open_next(struct engine *e, uint8_t *buf, size_t len, size_t *n)
 
 	*n = r == RECORDS_DATA && large ? have : 0;
 	w->in_off += used;
-	if (r != RECORDS_DATA || large || deliver(e, plain, have, buf, len, n))
+	if (r != RECORDS_DATA || large)
 		return r;
-	e->nomem = true;
-	return RECORDS_FAILED;
+	if (!deliver(e, plain, have, buf, len, n)) {
+		e->nomem = true;
+		r = RECORDS_FAILED;
+	}
+	explicit_bzero(plain, have);
+	return r;
 }
 
 enum engine_result

@@ -151,6 +151,7 @@ wrapsock_sendfile(struct wrapsock_sock *s, int in_fd, off_t *offset, size_t coun
 	if (!buf)
 		return error_nomem(s);
 	r = send_file(s, in_fd, at, count < SSIZE_MAX ? count : SSIZE_MAX, buf);
+	explicit_bzero(buf, FILE_PIECE);
 	free(buf);
 	if (r > 0 && offset)
 		*offset = at + r;

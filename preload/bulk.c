@@ -17,6 +17,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define CHUNK ((size_t)128 * 1024)	/* several records a send, and what the core takes at once */
@@ -212,6 +213,7 @@ copy(int out, int in, int64_t at, size_t count, void *chunk)
 		if (got <= 0)
 			return done ? (ssize_t)done : got;
 		sent = send(out, chunk, (size_t)got, done ? MSG_NOSIGNAL : 0);
+		explicit_bzero(chunk, (size_t)got);
 		if (sent < 0)
 			return done ? (ssize_t)done : -errno;
 		done += (size_t)sent;

@@ -90,8 +90,10 @@ static void
 use(struct entry *e, struct config *c, const char *place)
 {
 	struct config *old = e->config;
-	bool mended = news(&e->fault, NULL) | news(&e->broken, NULL);
+	bool mended = e->fault || e->broken;
 
+	news(&e->fault, NULL);
+	news(&e->broken, NULL);
 	e->config = c;
 	if (mended)
 		log_line(LOG_LEVEL_WARN, "%s: its files can be used again, and are from now on", place);

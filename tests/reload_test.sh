@@ -3,7 +3,6 @@
 # half-written, key and certificate apart for a moment. Nothing fails that would not have failed anyway, old connections do not notice, new ones
 # soon have the new files, what is broken changes nothing and is told of once. Then some hundred reloads, which leave nothing behind.
 # ROUNDS, RATE: more of it (make reload).
-# limit: 3600
 # shellcheck disable=SC1090,SC1091,SC2086,SC2154
 . "$(dirname "$0")/lib.sh"
 

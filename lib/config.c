@@ -44,6 +44,7 @@ static const struct key {
 	{"ciphers", KEY_STRING, AT(ciphers)},
 	{"ciphersuites", KEY_STRING, AT(ciphersuites)},
 	{"crl_check", KEY_CRL, AT(crl_check)},
+	{"core_dumps", KEY_IGNORED, 0},
 	{"crlfile", KEY_FILE, AT(crlfile)},
 	{"do_handshake_on_connect", KEY_BOOL, AT(do_handshake_on_connect)},
 	{"follow_exec", KEY_IGNORED, 0},

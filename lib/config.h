@@ -71,7 +71,7 @@ struct config {
 struct config *config_new(enum config_role role);
 
 /*
- * Set one key to a value in the machine form of policy.h's settings.  Keys that the core does not use (route, follow_exec) are
+ * Set one key to a value in the machine form of policy.h's settings.  Keys that the core does not use (route, follow_exec, core_dumps) are
  * accepted and ignored.  0, or -1 with a sentence in err.
  */
 int config_set(struct config *, const char *key, const char *value, char *err, size_t errsize);

@@ -65,6 +65,7 @@ engine_trust_new(void)
 	if (!t)
 		return NULL;
 	atomic_init(&t->refs, 1);
+	engine_lib();		/* before anything else of OpenSSL's */
 	t->store = X509_STORE_new();
 	if (t->store)
 		return t;

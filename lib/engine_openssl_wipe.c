@@ -4,6 +4,8 @@
  * SSL_free leaves a connection's traffic secrets where they were, and so do other calls with sessions.  OpenSSL lets itself be told how to free, before
  * it has allocated anything; what it frees for the program, outside our guard, is none of our business.
  */
+#include <sys/auxv.h>
+
 #include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -37,32 +39,42 @@ wipe_and_free(void *p, const char *file, int line)
 	free(p);
 }
 
-static bool
-same_object(const void *a, const void *b)
+static const void *
+object_of(const void *address)
 {
-	Dl_info x, y;
+	Dl_info info;
 
-	return a && b && dladdr(a, &x) && dladdr(b, &y) && x.dli_fbase == y.dli_fbase;
+	return address && dladdr(address, &info) ? info.dli_fbase : NULL;
 }
 
 /*
- * Is the memory that OpenSSL allocates ours to free?  A program may have an allocator of its own: an OpenSSL that it has loaded uses that, one that came
- * with us uses the one that we see.
+ * Is the memory that OpenSSL allocates libc's, and so do we free it?  Where the program has an allocator of its own, an OpenSSL that it has loaded uses
+ * that one; one that came with us alone does not.  (An executable may have a place of its own for libc's malloc.)
  */
 static bool
-same_allocator(void)
+is_libcs(void *program, void *libc)
 {
-	void *program = dlopen(NULL, RTLD_LAZY), *theirs, *shared;
-	bool same;
+	const void *size = dlsym(libc, "malloc_usable_size"), *malloc_in = object_of(dlsym(program, "malloc"));
 
-	if (!program)
+	if (!size || malloc_usable_size != (size_t (*)(void *))(uintptr_t)size)
 		return false;
-	theirs = dlsym(program, "malloc");
-	shared = dlsym(program, "CRYPTO_free");
-	same = (!shared || same_object(theirs, (const void *)(uintptr_t)malloc)) &&
-		same_object((const void *)(uintptr_t)malloc, (const void *)(uintptr_t)malloc_usable_size);
-	dlclose(program);
-	return same;
+	if (!dlsym(program, "CRYPTO_free"))
+		return true;
+	return dlsym(program, "malloc_usable_size") == size &&
+		(malloc_in == object_of(size) || malloc_in == object_of((const void *)(uintptr_t)getauxval(AT_PHDR)));
+}
+
+static bool
+allocator_is_libcs(void)
+{
+	void *program = dlopen(NULL, RTLD_LAZY), *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	bool is = program && libc && is_libcs(program, libc);
+
+	if (program)
+		dlclose(program);
+	if (libc)
+		dlclose(libc);
+	return is;
 }
 
 /* Allocation stays OpenSSL's own: with its first one the door is shut, for the program, too, as it would be without us. */
@@ -74,6 +86,6 @@ engine_wipe_start(void)
 	CRYPTO_free_fn f;
 
 	CRYPTO_get_mem_functions(&m, &r, &f);
-	if (m == CRYPTO_malloc && r == CRYPTO_realloc && f == CRYPTO_free && same_allocator())
+	if (m == CRYPTO_malloc && r == CRYPTO_realloc && f == CRYPTO_free && allocator_is_libcs())
 		CRYPTO_set_mem_functions(NULL, NULL, wipe_and_free);
 }

@@ -103,6 +103,7 @@ const struct policy_key policy_keys[POLICY_KEYS] = {
 	K(STRICT_KEYS, "strict_keys", WORD, 0, booleans, "no", "no"),
 	K(TICKET_KEYS, "ticket_keys", FILE, SERVERS, NULL, NULL, NULL),
 	K(SESSION_CACHE, "session_cache", WORD, CLIENTS, caches, "memory", NULL),
+	K(CORE_DUMPS, "core_dumps", WORD, 0, booleans, "yes", "yes"),
 	K(ROUTE, "route", WORD, 0, routes, "auto", "auto"),
 	K(FOLLOW_EXEC, "follow_exec", WORD, 0, follows, "yes", "yes"),
 	K(INSECURE, "insecure", WORD, 0, booleans, "no", "no"),

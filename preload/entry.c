@@ -2,11 +2,14 @@
 #include "entry.h"
 
 #include "decide.h"
+#include "real.h"
 #include "rights.h"
 #include "stamp.h"
 
 #include "log.h"
 #include "stack.h"
+
+#include <sys/prctl.h>
 
 #include <limits.h>
 #include <stdio.h>
@@ -84,6 +87,16 @@ make_config(const struct renewal *r, const char *place, char *err, size_t size)
 err:
 	verbs->config_free(c);
 	return NULL;
+}
+
+/* Each time, for programs may permit it again. */
+static void
+hide(const struct policy *p, int rule)
+{
+	const char *word = policy_rule_setting(p, rule, "core_dumps");
+
+	if (word && strcmp(word, "no") == 0 && real.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		log_line(LOG_LEVEL_WARN, "core_dumps = no cannot be kept: %m");
 }
 
 static void
@@ -170,6 +183,7 @@ entry_config(struct entry *e, const struct policy *p, int rule, const char *path
 {
 	struct renewal r = { .entry = e, .policy = p, .rule = rule, .path = path };
 
+	hide(p, rule);
 	if (outdated(&r, now))
 		stack_run(renew, &r);
 	return e->config;

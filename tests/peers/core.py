@@ -159,7 +159,12 @@ def regions(pid):
 
 def scan(pid, wanted):
     clean = True
-    with open("/proc/%d/mem" % pid, "rb", buffering=0) as memory:
+    try:
+        memory = open("/proc/%d/mem" % pid, "rb", buffering=0)
+    except PermissionError:
+        print("not permitted")
+        return 1
+    with memory:
         for begin, end, name in list(regions(pid)):
             at, tail = begin, b""
             while at < end:

@@ -35,11 +35,13 @@ def pace(rate, visit):
 # --- the client that is wrapped ---
 
 def dial(port, rate):
-    kept = socket.create_connection(("127.0.0.1", port), timeout=20)
+    kept = []
 
     def visit():
         began = time.monotonic()
         try:
+            if not kept:
+                kept.append(socket.create_connection(("127.0.0.1", port), timeout=20))
             with socket.create_connection(("127.0.0.1", port), timeout=20) as conn:
                 conn.sendall(b"hello")
                 got = b""
@@ -52,9 +54,10 @@ def dial(port, rate):
         except OSError as error:
             what = errno.errorcode.get(error.errno, str(error)) if error.errno else str(error)
         try:
-            kept.sendall(b"still here?")
-            if kept.recv(100) != b"still here?":
-                what += " kept:lost"
+            for conn in kept:
+                conn.sendall(b"still here?")
+                if conn.recv(100) != b"still here?":
+                    what += " kept:lost"
         except OSError as error:
             what += " kept:%s" % error
         print("%.3f %.3f %s" % (began, time.monotonic(), what), flush=True)

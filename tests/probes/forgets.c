@@ -1,10 +1,12 @@
 /*
- * forgets client PORT | server PORT COUNT: a word is read and goes back in a connection, COUNT times for a server, in every way that passes through buffers
- * of the library; then the connection is closed and our own buffers are wiped.  "done", and the process stays, to be looked at.
+ * forgets client|keep PORT | server PORT COUNT: a word is read and goes back in a connection, COUNT times for a server, in every way that passes through buffers
+ * of the library; then the connection is closed and our own buffers are wiped.  "done", and the process stays, to be looked at.  keep
+ * has another connection then, which is not closed.
  */
 #include "probe.h"
 
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -50,12 +52,16 @@ serve(const char *port, int count)
 	must("bind", bind(listener, (struct sockaddr *)&a, sizeof a));
 	must("listen", listen(listener, 16));
 	while (count--) {
-		int fd = (int)must("accept", accept(listener, NULL, NULL));
+		int fd;
 		char byte;
 
+		prctl(PR_SET_DUMPABLE, 1);	/* as nginx's workers do */
+		fd = (int)must("accept", accept(listener, NULL, NULL));
 		repeat(fd);
 		must("end", read(fd, &byte, 1));
 		close(fd);
+		if (count)
+			say("one");
 	}
 	close(listener);
 }
@@ -70,7 +76,10 @@ main(int argc, char **argv)
 
 		repeat(fd);
 		finish(fd);
+		if (!strcmp(argv[1], "keep"))
+			repeat(dial(argv[2]));
 	}
+	say("dumpable: %s", result(prctl(PR_GET_DUMPABLE)));
 	say("done");
 	pause();
 	return 0;

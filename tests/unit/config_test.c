@@ -116,6 +116,7 @@ static const struct set_case {
 	{"handshake_timeout", "", has_handshake_timeout_ms, "30000", "milliseconds"},
 	{"route", "auto", NULL, NULL, NULL},
 	{"follow_exec", "no", NULL, NULL, NULL},
+	{"core_dumps", "no", NULL, NULL, NULL},
 	{"nonsense", "1", NULL, NULL, "nonsense: no such key"},
 	{"CERT_REQS", "none", has_cert_reqs, "2", "no such key"},
 	{"openssl.NumTickets", "3", NULL, NULL, NULL},

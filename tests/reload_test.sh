@@ -47,9 +47,9 @@ begin() {
 
 testUnderLoad() {
     ports=
-    for shape in threads prefork loop; do
+    for shape in thread prefork epoll-et; do # few processes, so that each has visitors in every step
         _p=$(free_port)
-        begin "$shape" "$PYTHON" "$TOP/tests/peers/crowd.py" serve "$shape" "$_p"
+        begin "$shape" "$PROBES/server" "$_p" "$shape"
         wait_listen "$_p"
         ports="$ports $_p"
     done

@@ -180,6 +180,13 @@ reload:	## replace a policy's files while connections come and go, ROUNDS (20) t
 	@$(build-once) tested
 	@BUILD=$(BUILD) T=reload_test.sh ROUNDS=$(ROUNDS) LIMIT=3600 KEEP=1 tests/run
 
+SOAK_SECONDS = 1800
+CONNECTIONS  = 2000
+soak:	## mixed load for SOAK_SECONDS (1800) beside CONNECTIONS (2000) that are held: every byte by hash, flat memory and descriptors
+	@tests/install-packages build check
+	@$(build-once) tested
+	@BUILD=$(BUILD) T=soak_test.sh SOAK_SECONDS=$(SOAK_SECONDS) CONNECTIONS=$(CONNECTIONS) PAUSE=4000 LIMIT=100000 KEEP=1 tests/run
+
 asan:	## the tests once more under the address and undefined-behaviour sanitizers
 	@$(build-once) $(asan) tested staged
 	@BUILD=build/asan tests/run
@@ -261,7 +268,7 @@ clean:	## remove everything built
 help:	## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1	/p' Makefile | expand -t 12
 
-.PHONY: all tested fuzzers staged demo check matrix property reload suites bench asan tsan valgrind fuzz coverage lint fmt abi install uninstall dist clean help
+.PHONY: all tested fuzzers staged demo check matrix property reload soak suites bench asan tsan valgrind fuzz coverage lint fmt abi install uninstall dist clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(sort $(wildcard $(BUILD)/*/*.d $(BUILD)/lib/relay/*.d))

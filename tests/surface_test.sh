@@ -30,6 +30,16 @@ test_pitfalls_when_they_name_a_test_then_it_exists() {
     assertNull "$(pitfalls | strangers)"
 }
 
+# The promises of wrapsock(7), "file:test" each.
+promises() { grep -oE '[a-z_/]+_test\.(sh|c):[A-Za-z0-9_]+' "$TOP/lib/wrapsock.7" | sort -u | sed 's/^\(.*\):\(.*\)$/wrapsock.7	\1	\2/'; }
+
+test_promises_when_they_name_a_test_then_it_exists() {
+    assertTrue "promises: $(promises | wc -l)" "[ $(promises | wc -l) -ge 25 ]"
+    assertNull "$(promises | strangers)"
+    unproven=$(sed -n '/^.Ss What is promised/,/^.El/p' "$TOP/lib/wrapsock.7" | awk '/^\.It/ { if (open) print before; open = 1; before = NR } /^\.Pq Li .*_test/ { open = 0 } END { if (open) print before }')
+    assertNull "promises without a test, by line: $unproven" "$unproven"
+}
+
 # tests/run collects the names of the tests that pass; this file is the last one that it runs.
 test_rows_when_the_suite_has_run_then_their_tests_have_passed() {
     if [ -z "${TESTS_WHOLE:-}" ]; then

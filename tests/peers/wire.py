@@ -73,6 +73,7 @@ class Recorder:
     def __init__(self, options):
         self.options = options
         self.connections = 0
+        self.tasks = set()
 
     async def pump(self, reader, writer, other, path, cut):
         """Bytes are on disk before they are passed on: whoever has seen them can rely on the recording."""
@@ -127,6 +128,8 @@ class Recorder:
     async def serve(self, reader, writer):
         number = self.connections
         self.connections += 1
+        self.tasks.add(asyncio.current_task())      # nobody else holds it, and the collector would take it in mid-connection
+        asyncio.current_task().add_done_callback(self.tasks.discard)
         try:
             far_reader, far_writer = await asyncio.open_connection(self.options.host, self.options.to)
         except OSError:

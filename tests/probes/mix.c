@@ -348,7 +348,7 @@ struct guest {
 	size_t have, left, at, n;	/* of the request; bytes to take; in out: sent, filled */
 	uint64_t down;			/* bytes of the answer that are still to be made */
 	struct bytes in, back;
-	bool answering, ended, leaving;
+	bool answering, ended;
 	unsigned char out[PIECE];
 };
 
@@ -423,15 +423,14 @@ attend(struct guest *g, int epoll)
 	bool gone = false;
 	struct epoll_event e = { .data.ptr = g };
 
-	while (!gone && !g->leaving && !g->ended && (g->answering ? answer(g, &gone) : listen_to(g, &gone)))
+	while (!gone && !g->ended && (g->answering ? answer(g, &gone) : listen_to(g, &gone)))
 		;
-	if (gone || g->leaving) {
+	if (gone || g->ended) {
 		close(g->fd);
 		free(g);
 		return;
 	}
-	g->leaving = g->ended;	/* when there is room again: close says goodbye only if the kernel takes it at once */
-	e.events = g->answering || g->leaving ? EPOLLOUT : EPOLLIN;
+	e.events = g->answering ? EPOLLOUT : EPOLLIN;
 	must("epoll_ctl", epoll_ctl(epoll, EPOLL_CTL_MOD, g->fd, &e));
 }
 

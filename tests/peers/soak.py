@@ -13,8 +13,8 @@ import subprocess
 import sys
 import time
 
-WARM = 0.35         # of the time, before memory counts
-MEMORY = 2048       # kB, and a twentieth: what a heap may breathe
+WARM = 0.5          # of the time, before memory counts
+MEMORY = 2048       # kB, and a tenth: what a heap may breathe
 DESCRIPTORS = 12
 
 
@@ -67,7 +67,7 @@ def judge(process, bad):
     descriptors, mean_d = slope([(at, n) for at, _, n in warm])
     print("%s: memory %+d kB on %d, descriptors %+.1f on %d, in %d samples of %d s" % (
         process.name, memory, mean, descriptors, mean_d, len(warm), warm[-1][0] - warm[0][0]), flush=True)
-    if memory > MEMORY + mean / 20:
+    if memory > MEMORY + mean / 10:
         bad.append("%s grows" % process.name)
     if descriptors > DESCRIPTORS + mean_d / 10:
         bad.append("%s keeps descriptors" % process.name)

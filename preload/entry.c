@@ -192,9 +192,11 @@ entry_config(struct entry *e, const struct policy *p, int rule, const char *path
 void
 entry_inherit(struct entry *e, const struct entry *from, bool same_place)
 {
-	if (!from->config)
+	if (!from->config && !from->broken)
 		return;
-	*e = (struct entry){ .config = core->config_ref(from->config), .files = same_place ? from->files : 0, .looked = from->looked };
+	*e = (struct entry){ .config = from->config ? core->config_ref(from->config) : NULL, .files = same_place ? from->files : 0,
+		.looked = from->looked };
+	e->broken = from->broken ? strdup(from->broken) : NULL;
 	e->fault = from->fault ? strdup(from->fault) : NULL;
 	e->remark = from->remark ? strdup(from->remark) : NULL;
 }

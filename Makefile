@@ -25,6 +25,7 @@ COMMON   = -std=gnu11 -D_GNU_SOURCE -DWRAPSOCK_VERSION='"$(VERSION)"' -fPIC -fvi
 	   -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(WARNINGS) $(SANITIZE)
 LINK     = -pthread -Wl,-z,relro,-z,now,-z,nodelete $(SANITIZE) $(LDFLAGS)
 INCLUDES = -I. -Ipolicy -Ilib
+comma    = ,
 
 policy   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard policy/*.c)))
 lib      = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
@@ -108,6 +109,7 @@ test-flags = $(COMMON) $(FORTIFY) $(INCLUDES) -MF $@.d
 $(BUILD)/unit/%: ARGS = $(test-flags) -lssl -lcrypto
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/rooms.a Makefile
 	$(link)
+$(BUILD)/unit/fault_test: ARGS = $(test-flags) -lssl -lcrypto $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free)
 $(BUILD)/certs/%: ARGS = $(test-flags) -lssl -lcrypto
 $(BUILD)/certs/%: tests/certs/%.c $(BUILD)/rooms.a Makefile
 	$(link)

@@ -485,8 +485,10 @@ shut(struct conn *c, int fd, int how)
 	}
 	if (wire >= 0) {
 		wire = raw_shutdown(fd, wire);
-		if (!first || (r < 0 && r != -EAGAIN && r != -EIO))	/* of a connection that is gone the kernel says ENOTCONN here */
+		if (!first)
 			return wire;
+		if (r < 0 && r != -EAGAIN && r != -EIO)		/* of a connection that is gone the kernel says ENOTCONN here */
+			return wire < 0 ? wire : r;
 	}
 	return r == -EAGAIN || r > 0 ? 0 : r;
 }

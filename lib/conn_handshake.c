@@ -104,7 +104,7 @@ advance(struct conn *c, int fd)
 	for (;;) {
 		struct step s = { c->tls, ENGINE_DONE };
 		enum engine_result result;
-		int r;
+		int r, unsent;
 
 		stack_run(step, &s);
 		result = s.result;
@@ -116,10 +116,13 @@ advance(struct conn *c, int fd)
 			return r;
 		if (result == ENGINE_DONE)
 			return r < 0 ? broken(c, fd, -r) : finished(c);
+		unsent = r;
 		c->want = POLLIN;
 		r = conn_fill(c, fd, 0);
 		if (r == 0)
 			r = -EAGAIN;
+		if (r == -EAGAIN && unsent < 0)		/* no last words, and the peer would wait for us as we for him */
+			r = unsent;
 		if (r == -EPIPE)
 			return peer_left(c, fd);
 		if (r < 0)

@@ -178,15 +178,29 @@ conn_ready_bytes(const struct conn *c)
 	return c->held_len - c->held_off + (c->tls ? engine_pending(c->tls) : 0);
 }
 
+/* The byte that was looked at, and must come: without it what follows is no record. 0, or the connection has failed. */
+static int
+take_owed(struct conn *c, int fd)
+{
+	uint8_t byte;
+	long n;
+
+	if (!c->owed)
+		return 0;
+	do
+		n = raw_recv(fd, &byte, 1, MSG_DONTWAIT);
+	while (n == -EINTR);
+	c->owed = false;
+	if (n == 1)
+		return 0;
+	return conn_broke(c, fd, n == 0 ? ECONNRESET : n == -EAGAIN ? EIO : (int)-n);
+}
+
 void
 conn_settle(struct conn *c, int fd)
 {
-	uint8_t byte;
-
-	if (c->owed && !conn_ready_bytes(c)) {
-		raw_recv(fd, &byte, 1, MSG_DONTWAIT);
-		c->owed = false;
-	}
+	if (!conn_ready_bytes(c))
+		take_owed(c, fd);
 }
 
 static void
@@ -403,14 +417,10 @@ fill_record(struct conn *c, int fd)
 static int
 open_record(struct conn *c, int fd)
 {
-	uint8_t byte;
-	int r;
+	int r = take_owed(c, fd);
 
-	if (c->owed) {
-		raw_recv(fd, &byte, 1, MSG_DONTWAIT);
-		c->owed = false;
-	}
-	r = fill_record(c, fd);
+	if (r == 0)
+		r = fill_record(c, fd);
 	if (r < 0)
 		return r;
 	return hold(c, fd) == ENGINE_CLOSED ? -EPIPE : 1;
@@ -467,7 +477,6 @@ conn_ahead(struct conn *c, int fd)
 int
 conn_gather(struct conn *c, int fd)
 {
-	uint8_t byte;
 	int r;
 
 	if (!conn_in_begin(c))
@@ -476,10 +485,7 @@ conn_gather(struct conn *c, int fd)
 		hold(c, fd);
 	drop_empty(c);
 	r = conn_in_end(c, fd);
-	if (c->owed) {
-		raw_recv(fd, &byte, 1, MSG_DONTWAIT);
-		c->owed = false;
-	}
+	take_owed(c, fd);
 	return r < 0 ? r : c->error ? -c->error : 0;
 }
 

@@ -114,7 +114,10 @@ lost(struct conn *c, int fd, int error)
 		conn_ahead(c, fd);
 	if (c->error)
 		return -c->error;
-	return error == EPIPE ? -EPIPE : conn_broke(c, fd, error);
+	if (error != EPIPE)
+		return conn_broke(c, fd, error);
+	c->shut_write = true;		/* for good: what is encrypted already must not go out before a retry of the same bytes */
+	return -EPIPE;
 }
 
 /* A cursor over the caller's vectors. */

@@ -481,7 +481,7 @@ shut(struct conn *c, int fd, int how)
 		r = say_end(c, fd);
 		c->shut_write = true;
 		if (c->error)
-			return shut_dead(c);
+			return r == -c->error ? r : shut_dead(c);
 	}
 	if (wire >= 0) {
 		wire = raw_shutdown(fd, wire);

@@ -134,7 +134,7 @@ void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the b
 
 /* conn_write.c: lock held */
 int conn_flush(struct conn *, int fd);	/* 0 = nothing is owed any more, -EAGAIN, or what the kernel says: the connection is not failed yet */
-int conn_notify(struct conn *, int fd);	/* close_notify behind all data: as conn_flush */
+int conn_notify(struct conn *, int fd);	/* close_notify behind all data: as conn_flush; if it cannot be made the connection has failed */
 void conn_note_record(struct conn *, size_t plain);
 
 /* pool.c: buffers that calls borrow; never on the stack */

@@ -6,6 +6,7 @@
  */
 #include "conn_impl.h"
 
+#include "errmap.h"
 #include "raw.h"
 
 #include <errno.h>
@@ -96,10 +97,13 @@ int
 conn_notify(struct conn *c, int fd)
 {
 	int r = conn_flush(c, fd);
+	enum engine_result said;
 
 	if (r == 0 && !c->notified) {
 		c->notified = true;
-		engine_close_notify(c->tls);
+		said = engine_close_notify(c->tls);
+		if (said != ENGINE_DONE && said != ENGINE_DEAD)		/* a peer that waits for it must see that it does not come */
+			return conn_fail(c, fd, errmap_engine(said, ENGINE_VERIFY_REJECTED), "close_notify cannot be made");
 		conn_note_record(c, 0);
 		r = conn_flush(c, fd);
 	}

@@ -338,11 +338,12 @@ we_ask(void)
 
 	if (!run.sock || run.s->server)
 		return true;
+	errno = 0;
 	faults_arm();
 	cert = wrapsock_getpeercert(run.sock);
 	faults_disarm();
-	if (!cert && wrapsock_err(run.sock) != WRAPSOCK_E_NOMEM)
-		return failed_at("getpeercert", -EBADMSG);
+	if (!cert)
+		return failed_at("getpeercert", api(-1));
 	wrapsock_cert_free(cert);
 	TRY("getpeercert_der", r, api(wrapsock_getpeercert_der(run.sock, &der, &len)));
 	wrapsock_free(der);
@@ -445,7 +446,7 @@ sensible(void)
 	if (!run.error || run.s->peer || (run.error == ENOTCONN && strcmp(run.step, "shutdown") == 0))
 		return true;
 	if (faults.kind == OPENSSL)		/* it does not always say why it gave up, or says that a certificate is no good */
-		return run.error == ENOMEM || run.error == EPROTO || run.error == EKEYREJECTED;
+		return run.error == ENOMEM || run.error == EPROTO || run.error == EKEYREJECTED || run.error == EKEYEXPIRED;
 	if (faults.kind == OURS)
 		return run.error == ENOMEM;
 	if (run.soft == faults.error && among(run.error, wire, COUNT(wire)))
@@ -672,11 +673,11 @@ try_scenario(const struct scenario *s)
 	for (int k = 0; k < KINDS; k++)
 		for (unsigned n = 1; n <= counts[k]; n++)
 			for (int e = 0; e < 8 && kinds[k].errors[e]; e++)
-				if (chosen(n <= 2 ? 4 : 12))
+				if (chosen(n <= 2 ? 8 : 30))
 					inject(k, n, kinds[k].errors[e]);
 	for (int k = KINDS; k < ALL_KINDS; k++)
 		for (unsigned n = 1; n <= counts[k]; n++)
-			if (chosen(k == OURS ? 5 : 80))
+			if (chosen(k == OURS ? 5 : 200))
 				inject(k, n, 0);
 	tear_down();
 	printf("%s: %u allocations of ours, %u of OpenSSL's; %u runs, %u met their fault, %lld ms\n", s->name, counts[OURS], counts[OPENSSL], runs, hits,

@@ -326,12 +326,17 @@ say(int control, const struct relay_head *head, const void *body, const int *pas
 static int
 hear(int control, void *buf, size_t len)
 {
-	long n;
+	for (size_t done = 0; done < len;) {
+		long n = raw_recv(control, (char *)buf + done, len - done, MSG_WAITALL);
 
-	do
-		n = raw_recv(control, buf, len, MSG_WAITALL);
-	while (n == -EINTR);
-	return n == (long)len ? 0 : n < 0 ? (int)n : -ECONNRESET;
+		if (n == 0)
+			return -ECONNRESET;
+		if (n < 0 && n != -EINTR)
+			return (int)n;
+		if (n > 0)
+			done += (size_t)n;
+	}
+	return 0;
 }
 
 int

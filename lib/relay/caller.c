@@ -81,6 +81,10 @@ take_over(struct caller *c)
 {
 	struct link *l = NULL;
 
+	if (link_find(c->head.id)) {		/* two would use the same keys for different bytes */
+		answer(c, EALREADY, NULL, 0);
+		return;
+	}
 	if (c->passed[0] >= 0 && c->passed[1] >= 0 && c->head.length >= sizeof(struct relay_parcel))
 		l = link_new(c->epoll, c->head.id, c->passed[0], c->passed[1], (const void *)c->body, c->head.length);
 	if (l)

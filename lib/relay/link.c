@@ -311,6 +311,14 @@ link_no_memory(struct link *l)
 	return false;
 }
 
+void
+link_end_fails(struct link *l)
+{
+	log_line(LOG_LEVEL_WARN, "%s: the program's end: %s; the connection is cut", l->who, strerror(errno));
+	l->mute = true;
+	link_wire_ends(l, false);
+}
+
 /* ---- both ---- */
 
 static bool

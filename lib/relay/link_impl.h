@@ -62,6 +62,7 @@ void link_wire_ends(struct link *, bool clean);
 void link_tls_fails(struct link *);	/* the record engine has failed */
 bool link_no_memory(struct link *);	/* false */
 void link_await_room(struct link *);	/* the end has refused bytes: an event when it takes some again */
+void link_end_fails(struct link *);	/* the program's end does not give or take bytes, and errno says why */
 
 bool link_incoming(struct link *);	/* link_in.c: take a chunk from the wire. True = worth another try */
 bool link_outgoing(struct link *);	/* link_out.c: take a chunk from the program. The same */

@@ -28,6 +28,8 @@ deliver(struct link *l, const uint8_t *bytes, size_t n)
 			link_await_room(l);
 			return done;
 		}
+		if (r < 0 && errno != EPIPE && errno != ECONNRESET)
+			link_end_fails(l);
 		if (r < 0)
 			l->deaf = true;		/* it has shut down reading, or closed */
 		else

@@ -19,10 +19,12 @@
 /* One thread, one link at a time: room for a chunk. */
 static uint8_t plain[LINK_CHUNK + 1], sealed[LINK_CHUNK + 8 * RECORDS_OVERHEAD];
 
+/* What the peer sent before is still to be read, and then the end: shut, the wire gives that whatever the refusal was. */
 static void
 wire_refuses(struct link *l)
 {
-	l->mute = true;		/* what the peer sent before is still to be read */
+	shutdown(l->wire, SHUT_RDWR);
+	l->mute = true;
 	l->broken |= !l->ended;
 	free(l->out);
 	l->out = NULL;
@@ -97,32 +99,42 @@ outgoing_quantum(const struct link *l)
 	return memory[SK_MEMINFO_SNDBUF] >= memory[SK_MEMINFO_WMEM_QUEUED] + 2 * LINK_CHUNK ? LINK_CHUNK : RECORDS_PLAIN;
 }
 
+static ssize_t
+take(int fd, uint8_t *to, size_t n, int flags)
+{
+	ssize_t r;
+
+	do
+		r = recv(fd, to, n, MSG_DONTWAIT | flags);
+	while (r < 0 && errno == EINTR);
+	return r;
+}
+
 /* New bytes of the program, from plain[1] on: all but the last are consumed, that one is peeked. How many, 0 = there are none. */
 static size_t
 fetch(struct link *l)
 {
 	size_t most;
 	int queued = 0;
-	ssize_t r;
+	ssize_t r = 0;
 
-	if (ioctl(l->end, FIONREAD, &queued) < 0 || queued <= 1) {
+	if (ioctl(l->end, FIONREAD, &queued) == 0 && queued <= 1) {
 		l->end_readable = false;
 		return 0;
 	}
-	most = (size_t)queued - 1;
+	most = queued > 1 ? (size_t)queued - 1 : 0;
 	if (most > LINK_LITTLE) {
 		size_t quantum = outgoing_quantum(l);
 
 		most = most < quantum ? most : quantum;
 	}
-	do
-		r = recv(l->end, plain, most, MSG_DONTWAIT);	/* the byte processed before, and all new ones but the last */
-	while (r < 0 && errno == EINTR);
+	if (most)
+		r = take(l->end, plain, most, 0);	/* the byte processed before, and all new ones but the last */
 	l->end_readable = r > 0 && r < queued - 1;		/* what has come since is told of */
-	if (r <= 0)
-		return 0;
-	recv(l->end, plain + r, 1, MSG_DONTWAIT | MSG_PEEK);	/* it is there: nobody else reads */
-	return (size_t)r;
+	if (r > 0 && take(l->end, plain + r, 1, MSG_PEEK) == 1)
+		return (size_t)r;
+	link_end_fails(l);		/* they are there, and nobody else reads */
+	return 0;
 }
 
 /* What the program writes again because it was told that it was not written: the same bytes, or the connection fails. */

@@ -82,6 +82,8 @@ settle_files(void)
 	close(STDERR_FILENO);
 	log_start();
 	null = open("/dev/null", O_RDWR);
+	if (null < 0)
+		null = dup(RELAY_LISTENER);	/* no wire may become one of these numbers, which libraries write to */
 	while (null >= 0 && null < STDERR_FILENO)
 		null = dup(null);
 	if (chdir("/") < 0)
@@ -162,10 +164,9 @@ main(int argc, char **argv)
 	settle_signals();
 	settle_files();
 	records_alone();
-	fcntl(RELAY_LISTENER, F_SETFL, O_NONBLOCK);
 	fcntl(RELAY_LISTENER, F_SETFD, FD_CLOEXEC);
 	epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, RELAY_LISTENER, &e) < 0) {
+	if (epoll < 0 || fcntl(RELAY_LISTENER, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, RELAY_LISTENER, &e) < 0) {
 		log_line(LOG_LEVEL_ERROR, "the relay cannot work: %s", strerror(errno));
 		return 1;
 	}

@@ -180,7 +180,10 @@ follow(struct watch *w, bool unsteady)
 		cookies--;
 	w->cookie = unsteady;
 	w->wire = e.events;
-	change(w, &e);		/* fails where libc closed the number behind us: then there is nothing to follow */
+	if (change(w, &e) || errno == EBADF || errno == ENOENT || errno == EINVAL || errno == EPERM)
+		return;			/* or libc closed the number behind us: then there is nothing to follow */
+	log_line(LOG_LEVEL_WARN, "descriptor %d cannot be waited for as it must be, with epoll: %s; its connection is cut", w->fd, strerror(errno));
+	raw_shutdown(w->fd, SHUT_RDWR);
 }
 
 void

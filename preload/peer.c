@@ -4,6 +4,7 @@
 
 #include "raw.h"
 
+#include <sys/resource.h>
 #include <sys/single_threaded.h>
 #include <sys/syscall.h>
 
@@ -46,24 +47,57 @@ option(int fd, int level, int name)
 	return real.getsockopt(fd, level, name, &value, &len) < 0 ? -1 : value;
 }
 
-/* The table knows a socket since it was made: what was closed behind our back, and made anew there, is UDP or no INET socket. */
-static bool
-still_tcp(int fd)
+static int
+ask_protocol(int fd)
 {
-	int saved = errno, protocol = option(fd, SOL_SOCKET, SO_PROTOCOL);
+	int protocol = option(fd, SOL_SOCKET, SO_PROTOCOL);
 
-	errno = saved;
+	if (protocol < 0)
+		return errno == ENOTSOCK || errno == EBADF ? 0 : -errno;
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
 }
 
-bool
+static int
+ask_tcp(int fd)
+{
+	int domain = option(fd, SOL_SOCKET, SO_DOMAIN), type;
+
+	if (domain < 0)
+		return errno == ENOTSOCK || errno == EBADF ? 0 : -errno;
+	if (domain != AF_INET && domain != AF_INET6)
+		return 0;
+	type = option(fd, SOL_SOCKET, SO_TYPE);
+	return type < 0 ? -errno : type == SOCK_STREAM ? ask_protocol(fd) : 0;
+}
+
+static int
+cannot_ask(int fd, int error)
+{
+	log_line(LOG_LEVEL_WARN, "what descriptor %d is, or whose, cannot be asked: %s: refused with EACCES", fd, strerror(error));
+	return -EACCES;
+}
+
+int
 sock_tcp(int fd)
 {
-	int saved = errno, domain = option(fd, SOL_SOCKET, SO_DOMAIN);
-	bool stream = (domain == AF_INET || domain == AF_INET6) && option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+	int saved = errno, r = ask_tcp(fd);
 
+	if (r < 0)
+		r = cannot_ask(fd, -r);
 	errno = saved;
-	return stream && still_tcp(fd);
+	return r;
+}
+
+/* The table knows a socket since it was made: what was closed behind our back, and made anew there, is UDP or no INET socket. */
+static int
+still_tcp(int fd)
+{
+	int saved = errno, r = ask_protocol(fd);
+
+	if (r < 0)
+		r = cannot_ask(fd, -r);
+	errno = saved;
+	return r;
 }
 
 bool
@@ -117,6 +151,16 @@ sock_cookie(int fd)
 	unsigned len = sizeof cookie;
 
 	return raw_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+bool
+sock_still(int fd, const struct sock *s)
+{
+	uint64_t cookie = 0;
+	unsigned len = sizeof cookie;
+	long r = raw_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
+
+	return r < 0 ? r != -ENOTSOCK && r != -EBADF : cookie == s->cookie || !s->cookie;
 }
 
 /* An exec that we do not see must not take the wire along; the program keeps its own flag. */
@@ -385,7 +429,10 @@ connect(int fd, const struct sockaddr *addr, socklen_t len)
 		REFUSE_FOREIGN(s);
 		return (int)answer(addr && addr->sa_family == AF_UNSPEC ? -EOPNOTSUPP : connect_again(s, fd, addr, len));
 	}
-	if (!decide_clients() || !inet(addr, len) || !(s ? still_tcp(fd) : sock_tcp(fd)))
+	r = !decide_clients() || !inet(addr, len) ? 0 : s ? still_tcp(fd) : sock_tcp(fd);
+	if (r < 0)
+		return (int)answer(r);
+	if (r == 0)
 		return real.connect(fd, addr, len);
 	r = decide(CONFIG_CLIENT, addr, len, addr, false, &conn, &route);
 	if (r < 0)
@@ -436,7 +483,7 @@ bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	int r = real.bind(fd, addr, len), saved = errno;
 
-	if (r == 0 && decide_servers() && inet(addr, len) && (port_key(addr) & 0xffff) && sock_tcp(fd))
+	if (r == 0 && decide_servers() && inet(addr, len) && (port_key(addr) & 0xffff) && sock_tcp(fd) > 0)
 		decide_load_server(addr, len);
 	errno = saved;
 	return r;
@@ -454,7 +501,7 @@ listen(int fd, int backlog)
 		return r;
 	if (s && s->phase == SOCK_PLANNED && !sock_foreign(s))
 		fdtab_forget(fd);
-	if ((decide_servers() || decide_clients()) && real.getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && inet((struct sockaddr *)&ss, len) && sock_tcp(fd))
+	if ((decide_servers() || decide_clients()) && real.getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && inet((struct sockaddr *)&ss, len) && sock_tcp(fd) > 0)
 		note_listener(fd, (struct sockaddr *)&ss, len);
 	errno = saved;
 	return r;
@@ -511,8 +558,9 @@ accepted(int fd, const struct sockaddr *peer, socklen_t plen, int flags)
 	struct conn *conn;
 
 	fdtab_forget(fd);
-	if (!inet(peer, plen) || !sock_tcp(fd))
-		r = 0;
+	r = inet(peer, plen) ? sock_tcp(fd) : 0;
+	if (r <= 0)
+		;
 	else if (real.getsockname(fd, (struct sockaddr *)&local, &len) < 0)
 		r = -errno;
 	else
@@ -629,7 +677,7 @@ find_twin(int fd, struct sock *s, void *arg)
 {
 	struct twin *t = arg;
 
-	if (s->phase == SOCK_WRAPPED && s->cookie == t->cookie)
+	if (s->phase == SOCK_WRAPPED && t->cookie && s->cookie == t->cookie)
 		t->fd = fd;
 }
 
@@ -731,12 +779,22 @@ inherited(int fd)
 {
 	struct sockaddr_storage peer, local;
 	socklen_t plen = sizeof peer, llen = sizeof local;
+	int tcp;
 
 	if (relayed_recognise(fd) || !(decide_clients() || decide_servers()))
 		return;
-	if (sock_tcp(fd) && !inherited_again(fd) && real.getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 &&
-	    real.getsockname(fd, (struct sockaddr *)&local, &llen) == 0)
+	tcp = sock_tcp(fd);
+	if (tcp == 0 || (tcp > 0 && inherited_again(fd)))
+		return;
+	if (tcp > 0 && real.getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 && real.getsockname(fd, (struct sockaddr *)&local, &llen) == 0) {
 		inherit(fd, (struct sockaddr *)&local, llen, (struct sockaddr *)&peer, plen);
+		return;
+	}
+	if (tcp > 0 && errno == ENOTCONN)
+		return;
+	if (tcp > 0)
+		cannot_ask(fd, errno);
+	real.shutdown(fd, SHUT_RDWR);
 }
 
 /*
@@ -800,14 +858,24 @@ inherited_any(void)
 			at += e->size;
 		}
 	raw_syscall(SYS_close, dir, 0, 0, 0, 0, 0);
-	return true;
+	return n == 0;
+}
+
+/* No /proc, or it does not answer. */
+static void
+inherited_all(void)
+{
+	struct rlimit files = { 1024, 1024 };
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	for (rlim_t fd = 0; fd < files.rlim_cur && fd < fdtab_size; fd++)
+		inherited((int)fd);
 }
 
 void
 sock_inherited(void)
 {
 	if (!inherited_few() && !inherited_any())
-		for (int fd = 0; fd < START; fd++)	/* no /proc: those that a program is started with */
-			inherited(fd);
+		inherited_all();
 	free_standard();
 }

@@ -235,15 +235,14 @@ give_away(struct sock *s, int fd, int *end)
 	control = helper_reach();
 	if (control < 0)
 		return refuse(fd, -EACCES, "there is no relay to take it");
-	r = make_pair(fd, &label, pair);
-	if (r == 0) {
-		r = core->conn_leave(s->conn, fd, &parcel);
-		if (r < 0) {
-			real.close(pair[0]);
-			real.close(pair[1]);
-		}
+	if (make_pair(fd, &label, pair) < 0) {
+		real.close(control);
+		return refuse(fd, -EACCES, "no pair of sockets can be made for it");
 	}
+	r = core->conn_leave(s->conn, fd, &parcel);
 	if (r < 0) {
+		real.close(pair[0]);
+		real.close(pair[1]);
 		real.close(control);
 		return cannot_leave(fd, r);
 	}
@@ -288,7 +287,7 @@ swap_one(int fd, struct sock *s, void *arg)
 {
 	struct swap *swap = arg;
 
-	if (s == swap->sock && sock_cookie(fd) == s->cookie && put_end(swap->end, fd, fdtab_cloexec(fd)) < 0)	/* libc may have closed a number */
+	if (s == swap->sock && sock_still(fd, s) && put_end(swap->end, fd, fdtab_cloexec(fd)) < 0)	/* libc may have closed a number */
 		swap->error = -EIO;
 }
 
@@ -320,7 +319,7 @@ relayed_take(struct sock *s, int fd)
 bool
 relayed_still_wire(const struct sock *s, int fd)
 {
-	return s->phase == SOCK_WRAPPED && sock_cookie(fd) == s->cookie;
+	return s->phase == SOCK_WRAPPED && sock_still(fd, s);
 }
 
 int
@@ -344,8 +343,8 @@ relayed_when_open(struct sock *s, int fd)
 	if (s->phase != SOCK_WRAPPED || sock_foreign(s) || core->conn_state(s->conn) != CONN_OPEN)
 		return;
 	r = relayed_take(s, fd);
-	if (r < 0 && core->conn_state(s->conn) == CONN_OPEN)
-		cut(fd, r, "its rule says route = relay");
+	if (r < 0 && core->conn_state(s->conn) == CONN_OPEN)	/* its rule says route = relay; why not has been logged */
+		raw_shutdown(fd, SHUT_RDWR);
 }
 
 static void

@@ -29,11 +29,12 @@ sock_after(struct sock *s, int fd)
 			return answer(-EIO);                                                                                               \
 	} while (0)
 
-bool sock_tcp(int fd);			/* an INET or INET6 stream socket of TCP */
+int sock_tcp(int fd);			/* an INET or INET6 stream socket of TCP: 1, 0, or -EACCES if the kernel does not say: logged, to be refused */
 bool sock_nonblocking(int fd);
 int sock_adopt(int fd, struct sock *, struct conn *, enum route, bool cloexec);	/* make it wrapped: 0 or -EMFILE */
 bool sock_late(struct sock *, int fd);	/* planned: has it been connected behind our back? true = it is wrapped now */
 uint64_t sock_cookie(int fd);		/* the kernel's name of a socket; 0 = it is none */
+bool sock_still(int fd, const struct sock *);	/* is this number still the socket that was adopted? If the kernel does not say, it is */
 void sock_inherited(void);		/* at start: connections that came with the process, as wires or from the relay */
 
 #endif

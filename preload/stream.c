@@ -259,7 +259,7 @@ ALSO(send, __send);
 bool
 stream_fast_open(int fd, int flags)
 {
-	return flags & MSG_FASTOPEN && decide_clients() && sock_tcp(fd);
+	return flags & MSG_FASTOPEN && decide_clients() && sock_tcp(fd) != 0;
 }
 
 EXPORT ssize_t

@@ -31,8 +31,11 @@ descriptors(void)
 
 	if (!d)
 		return -1;
+	errno = 0;
 	while (readdir(d))
 		n++;
+	if (errno)
+		n = -1;
 	closedir(d);
 	return n;
 }

@@ -37,6 +37,7 @@ probes   = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/probes/*.c)))
 benches  = $(addprefix $(BUILD)/bench/,call load serve start api_load api_serve)
 examples = $(patsubst lib/%.c,$(BUILD)/%,$(sort $(wildcard lib/examples/*.c)))
 worker   = $(BUILD)/property/worker
+inject   = $(BUILD)/faults/inject
 fuzzers  = $(patsubst tests/%.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 scripts  = tools/wrapsock $(sort $(wildcard tools/*.sh tests/run tests/install-packages tests/*.sh)) .ci/run
 manuals  = $(sort $(wildcard policy/*.[1-9] lib/*.[1-9] preload/*.[1-9] tools/*.[1-9]))
@@ -135,9 +136,12 @@ $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
 
-tested: $(programs) $(BUILD)/small/libwrapsock-preload.so $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge $(worker)
+tested: $(programs) $(BUILD)/small/libwrapsock-preload.so $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge $(worker) $(inject)
 $(worker): ARGS = $(test-flags) -lssl -lcrypto
 $(worker): $(sort $(wildcard tests/property/*.[ch])) Makefile
+	$(link)
+$(inject): ARGS = $(test-flags)
+$(inject): tests/faults/inject.c Makefile
 	$(link)
 fuzzers: $(fuzzers)
 staged:
@@ -188,6 +192,12 @@ soak:	## mixed load for SOAK_SECONDS (1800) beside CONNECTIONS (2000) that are h
 	@tests/install-packages build check
 	@$(build-once) tested
 	@BUILD=$(BUILD) T=soak_test.sh SOAK_SECONDS=$(SOAK_SECONDS) CONNECTIONS=$(CONNECTIONS) PAUSE=4000 LIMIT=100000 KEEP=1 tests/run
+
+faults:	## every system call and allocation fails once: a quarter of an hour and more; SCENARIO=relay-server for some
+	@tests/install-packages build check
+	@$(build-once) tested
+	@BUILD=$(BUILD) SUITE=unit T=fault_test FAULTS=all KEEP=1 tests/run
+	@BUILD=$(BUILD) SUITE=shell T=fault_test.sh FAULTS=all KEEP=1 SCENARIO=$(SCENARIO) tests/run
 
 asan:	## the tests once more under the address and undefined-behaviour sanitizers
 	@$(build-once) $(asan) tested staged
@@ -270,7 +280,7 @@ clean:	## remove everything built
 help:	## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1	/p' Makefile | expand -t 12
 
-.PHONY: all tested fuzzers staged demo check matrix property reload soak suites bench asan tsan valgrind fuzz coverage lint fmt abi install uninstall dist clean help
+.PHONY: all tested fuzzers staged demo check matrix property reload soak faults suites bench asan tsan valgrind fuzz coverage lint fmt abi install uninstall dist clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(sort $(wildcard $(BUILD)/*/*.d $(BUILD)/lib/relay/*.d))

@@ -182,7 +182,7 @@ follow(struct watch *w, bool unsteady)
 	w->wire = e.events;
 	if (change(w, &e) || errno == EBADF || errno == ENOENT || errno == EINVAL || errno == EPERM)
 		return;			/* or libc closed the number behind us: then there is nothing to follow */
-	log_line(LOG_LEVEL_WARN, "descriptor %d cannot be waited for as it must be, with epoll: %s; its connection is cut", w->fd, strerror(errno));
+	log_line(LOG_LEVEL_ERROR, "descriptor %d cannot be waited for as it must be, with epoll: %s; its connection is cut", w->fd, strerror(errno));
 	raw_shutdown(w->fd, SHUT_RDWR);
 }
 

@@ -139,7 +139,7 @@ sock_new(int domain)
 		s->pid = getpid();
 		s->route = ROUTE_AUTO;
 		s->nodelay = 0;
-		s->told = s->client = s->leaving = s->escaped = false;
+		s->told = s->client = s->leaving = s->cut = s->escaped = false;
 		s->next = live;
 		s->back = &live;
 		if (live)

@@ -340,11 +340,13 @@ relayed_when_open(struct sock *s, int fd)
 {
 	int r;
 
-	if (s->phase != SOCK_WRAPPED || sock_foreign(s) || core->conn_state(s->conn) != CONN_OPEN)
+	if (s->phase != SOCK_WRAPPED || s->cut || sock_foreign(s) || core->conn_state(s->conn) != CONN_OPEN)
 		return;
 	r = relayed_take(s, fd);
-	if (r < 0 && core->conn_state(s->conn) == CONN_OPEN)	/* its rule says route = relay; why not has been logged */
-		raw_shutdown(fd, SHUT_RDWR);
+	if (r == 0 || core->conn_state(s->conn) != CONN_OPEN)
+		return;
+	s->cut = true;		/* its rule says route = relay; why not has been logged */
+	raw_shutdown(fd, SHUT_RDWR);
 }
 
 static void

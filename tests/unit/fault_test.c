@@ -610,6 +610,13 @@ chosen(unsigned one_in)
 	return whole || (seed >> 33) % one_in == 0;
 }
 
+/* What has found something before is never left out. */
+static bool
+telling(int kind, int error)
+{
+	return (kinds[kind].number == SYS_sendto && (error == ENOMEM || error == EPIPE)) || (kinds[kind].number == SYS_recvfrom && error == ENOMEM);
+}
+
 static struct config *
 make_config(const struct scenario *s)
 {
@@ -671,11 +678,11 @@ try_scenario(const struct scenario *s)
 	for (int k = 0; k < KINDS; k++)
 		for (unsigned n = 1; n <= counts[k]; n++)
 			for (int e = 0; e < 8 && kinds[k].errors[e]; e++)
-				if (chosen(n <= 2 ? 8 : 30))
+				if (telling(k, kinds[k].errors[e]) || chosen(n <= 2 ? 8 : 30))
 					inject(k, n, kinds[k].errors[e]);
 	for (int k = KINDS; k < ALL_KINDS; k++)
 		for (unsigned n = 1; n <= counts[k]; n++)
-			if (chosen(k == OURS ? 5 : 200))
+			if (k == OURS || chosen(200))
 				inject(k, n, 0);
 	tear_down();
 	printf("%s: %u allocations of ours, %u of OpenSSL's; %u runs, %u met their fault, %lld ms\n", s->name, counts[OURS], counts[OPENSSL], runs, hits,

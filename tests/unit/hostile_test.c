@@ -24,6 +24,8 @@ enum { HANDSHAKE = 22, ALERT = 21, DATA = 23, CCS = 20, BUFFER = 1 << 18, MEMORY
 
 static unsigned warnings;
 static char last_warning[2048];
+static long flood_most;			/* bytes that the worst flood took */
+static const char *patience = "30000";	/* handshake_timeout of the configs to be made */
 
 static void
 keep_warning(enum conn_log level, const char *line)
@@ -56,6 +58,7 @@ make_config(enum config_role role, const char *version)
 	else
 		r |= config_set(c, "ca_certs", at("self.pem"), err, sizeof err) | config_set(c, "insecure", "yes", err, sizeof err)
 			| config_set(c, "check_hostname", "no", err, sizeof err);
+	r |= config_set(c, "handshake_timeout", patience, err, sizeof err);
 	config_set_place(c, "rule hell (test.conf:1)");
 	must(r == 0 && config_seal(c, err, sizeof err, warn, sizeof warn) == 0, err);
 	return c;
@@ -401,6 +404,105 @@ test_bytes(int v)
 	}
 }
 
+/* What the peer, or somebody on the way, may put between the records of a handshake, where an answer in clear would be taken for the peer's. */
+static const struct bytes_case injected[] = {
+	{ "a fatal alert", BYTES("\x15\x03\x03\0\x02\x02\x28"), EPROTO, 0 },
+	{ "a fatal alert of no kind", BYTES("\x15\x03\x03\0\x02\x02\xfe"), EPROTO, 0 },
+	{ "a warning", BYTES("\x15\x03\x03\0\x02\x01\x5a"), EPROTO, 0 },
+	{ "close_notify", BYTES("\x15\x03\x03\0\x02\x01\0"), EPROTO, 0 },
+	{ "data in clear", BYTES("\x17\x03\x03\0\x05hello"), EPROTO, 0 },
+	{ "a command", BYTES("RSET\r\nMAIL FROM:<a@b>\r\n"), EPROTO, 0 },
+	{ "an answer", BYTES("220 2.0.0 ready\r\n250 OK\r\n"), EPROTO, 0 },
+};
+
+/* At every place of the peer's handshake that is `step` bytes behind another, and behind its end. Nothing of it is data; there is no success. */
+static void
+test_injected(int v, const struct bytes_case *k, size_t step)
+{
+	struct pair *p = open_pair(v);
+	size_t whole, places = 0;
+	char group[80], byte;
+
+	must(shake(p, SIZE_MAX, 0) == 0, "a handshake");
+	whole = p->said;
+	close_pair(p);
+	snprintf(group, sizeof group, "%s between", k->name);
+	for (size_t at = 0; at <= whole; at += at + step < whole || at == whole ? step : whole - at) {
+		ssize_t r;
+
+		p = open_pair(v);
+		conn_handshake(p->c, p->fd, false);
+		r = at ? shake(p, at, 0) : -EAGAIN;
+		put(p, k->bytes, k->len);
+		shutdown(p->far, SHUT_WR);
+		for (int i = 0; i < 4 && (r == -EAGAIN || r == 0); i++)
+			r = conn_state(p->c) < CONN_OPEN ? conn_handshake(p->c, p->fd, false) : receive(p, &byte, 1);
+		if (r >= 0)
+			result(group, p->v->name, false, r ? "it is read" : "it ends well");
+		else
+			check_dead(group, p, r, r == -ECONNRESET || r == -EKEYREJECTED ? (int)-r : k->error);	/* a certificate with that inside */
+		close_pair(p);
+		places++;
+	}
+	result(group, variants[v].name, places > whole / step, "not everywhere");
+}
+
+static int64_t
+pause_until(int64_t then)
+{
+	while (now_ms() < then)
+		poll(NULL, 0, (int)(then - now_ms()));
+	return then;
+}
+
+/* A byte a millisecond keeps no handshake alive for longer than it may take. */
+static void
+test_trickle(int v)
+{
+	struct config *usual = configs[v][0];
+	int64_t began, now;
+	struct pair *p;
+	int r = -EAGAIN;
+
+	patience = "150";
+	configs[v][0] = make_config(variants[v].role, variants[v].version);
+	patience = "30000";
+	p = open_pair(v);
+	began = now = now_ms();
+	engine_handshake(p->peer);
+	conn_handshake(p->c, p->fd, false);
+	if (!p->wire.out_len) {			/* the peer is a server, and has an answer */
+		listen_to_us(p);
+		engine_handshake(p->peer);
+	}
+	for (size_t i = 0; r == -EAGAIN && now < began + 5000; i++) {		/* to the last but one: it could go on so */
+		if (i + 1 < p->wire.out_len)
+			put(p, p->wire.out + i, 1);
+		r = conn_handshake(p->c, p->fd, false);
+		now = pause_until(now + 1);
+	}
+	check_dead("a byte a millisecond", p, r, ETIMEDOUT);
+	now = now_ms();
+	result("a byte a millisecond", p->v->name, now - began >= 150 && now - began < 2000, "it is not handshake_timeout that ends it");
+	close_pair(p);
+	config_free(configs[v][0]);
+	configs[v][0] = usual;
+}
+
+/* A peer that hears our end and never says its own, nor closes: we need not wait for it. */
+static void
+test_never_closing(int v)
+{
+	struct pair *p = open_shaken(v);
+	int64_t began = now_ms();
+	char byte;
+
+	conn_set_blocking(p->c, true);
+	result("a peer that never closes", p->v->name, conn_shutdown(p->c, p->fd, SHUT_WR) == 0 && receive(p, &byte, 1) == -EAGAIN, last_warning);
+	close_pair(p);
+	result("a peer that never closes", p->v->name, now_ms() - began < 1000, "we waited for it");
+}
+
 /* ---- an open connection ---- */
 
 static const struct flood {
@@ -450,6 +552,7 @@ test_flood(int v, const struct flood *f)
 	}
 	check_dead(f->name, p, r, EPROTO);
 	result(f->name, p->v->name, i < 500 && total == 0 && most < MEMORY_MOST, "it went on for too long, or memory grew");
+	flood_most = most > flood_most ? most : flood_most;
 	close_pair(p);
 }
 
@@ -599,6 +702,10 @@ main(void)
 	}
 	for (int v = 0; v < VARIANTS; v++) {
 		test_slow_peers(v);
+		test_trickle(v);
+		test_never_closing(v);
+		for (size_t i = 0; i < COUNT(injected); i++)
+			test_injected(v, &injected[i], 29);
 		test_cut_handshakes(v);
 		test_bytes(v);
 		for (size_t i = 0; i < sizeof floods / sizeof *floods; i++)
@@ -615,5 +722,6 @@ main(void)
 		config_free(configs[v][1]);
 	}
 	remove_dir();
+	printf("the worst flood took %ld bytes\n", flood_most);
 	return summary();
 }

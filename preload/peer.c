@@ -631,7 +631,7 @@ shutdown(int fd, int how)
 	if (!s || s->phase != SOCK_WRAPPED)
 		return real.shutdown(fd, how);
 	REFUSE_FOREIGN(s);
-	if (sock_cookie(fd) != s->cookie) {	/* another socket's number by now */
+	if (!sock_still(fd, s)) {	/* another socket's number by now */
 		fdtab_forget(fd);
 		return real.shutdown(fd, how);
 	}

@@ -11,7 +11,7 @@
 static void
 cut_other(int fd, struct sock *s, void *stale)
 {
-	if (s == stale && sock_cookie(fd) == s->cookie)
+	if (s == stale && sock_still(fd, s))
 		raw_shutdown(fd, SHUT_RDWR);
 }
 
@@ -24,7 +24,7 @@ stale(struct sock *s, int fd, ssize_t r)
 {
 	if (r == -EIO && s->phase == SOCK_RELAYED)
 		return true;		/* another thread has handed it over meanwhile */
-	if (r >= 0 || r == -EAGAIN || r == -EINTR || sock_cookie(fd) == s->cookie || !fdtab_holds(fd, s->conn))
+	if (r >= 0 || r == -EAGAIN || r == -EINTR || sock_still(fd, s) || !fdtab_holds(fd, s->conn))
 		return false;
 	fdtab_forget(fd);
 	if (core->conn_error(s->conn))

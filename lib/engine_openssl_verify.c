@@ -331,6 +331,20 @@ engine_refuse(struct engine *e, const char *sentence, const char *reason, const 
 	return e->failed = ENGINE_VERIFY;
 }
 
+/* OpenSSL copies the names that it is to verify, and when there is no memory for the copy it verifies none: ssl_verify_cert_chain of 3.0. */
+static bool
+has_name(const struct engine *e, X509 *leaf)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(e->ssl);
+	const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
+	char *ip = X509_VERIFY_PARAM_get1_ip_asc(param);
+	bool is = (!host || X509_check_host(leaf, host, 0, X509_VERIFY_PARAM_get_hostflags(param), NULL) == 1)
+		&& (!ip || X509_check_ip_asc(leaf, ip, 0) == 1);
+
+	OPENSSL_free(ip);
+	return is;
+}
+
 enum engine_result
 engine_accept_peer(struct engine *e)
 {
@@ -342,6 +356,8 @@ engine_accept_peer(struct engine *e)
 		return ENGINE_DONE;
 	if (!leaf || (e->config->cert_reqs != CONFIG_CERT_NONE && SSL_get_verify_result(e->ssl) != X509_V_OK))
 		return engine_refuse(e, "the peer's certificate was not verified", "CERTIFICATE_VERIFY_FAILED", NULL);
+	if (e->config->cert_reqs != CONFIG_CERT_NONE && !has_name(e, leaf))
+		return engine_refuse(e, "the peer's name was not verified", "CERTIFICATE_VERIFY_FAILED", NULL);
 	demand = unmet_demand(e, leaf, SSL_get0_verified_chain(e->ssl));
 	if (demand)
 		return engine_demand(e, demand);

@@ -451,8 +451,8 @@ sensible(void)
 		return run.error == ENOMEM;
 	if (run.soft == faults.error && among(run.error, wire, COUNT(wire)))
 		return true;
-	if (faults.error == ENOMEM)
-		return run.error == ENOMEM;
+	if (faults.error == ENOMEM)		/* EIO: what had been looked at could not be taken */
+		return run.error == ENOMEM || run.error == EIO;
 	if (faults.error == EMFILE)
 		return run.error == EMFILE || run.error == ENOMEM;
 	return run.error == faults.error || among(run.error, wire, COUNT(wire));

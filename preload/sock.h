@@ -12,6 +12,12 @@
 
 #include "log.h"
 
+#include <netinet/in.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 /* After any verb that may have moved the handshake on: let the registrations follow. */
 static inline void
 sock_after(struct sock *s, int fd)
@@ -29,12 +35,20 @@ sock_after(struct sock *s, int fd)
 			return answer(-EIO);                                                                                               \
 	} while (0)
 
+/* sock.c */
+bool sock_inet(const struct sockaddr *, socklen_t);	/* an address of IPv4 or IPv6 */
 int sock_tcp(int fd);			/* an INET or INET6 stream socket of TCP: 1, 0, or -EACCES if the kernel does not say: logged, to be refused */
+int sock_still_tcp(int fd);		/* the same of one that the table knows, which takes one question */
+int sock_cannot_ask(int fd, int error);	/* say so: -EACCES */
 bool sock_nonblocking(int fd);
 int sock_adopt(int fd, struct sock *, struct conn *, enum route, bool cloexec);	/* make it wrapped: 0 or -EMFILE */
-bool sock_late(struct sock *, int fd);	/* planned: has it been connected behind our back? true = it is wrapped now */
+void sock_revert(struct sock *);		/* TCP said no: it is plain again, and may be tried again */
+void sock_close(int fd);		/* no cancellation point */
 uint64_t sock_cookie(int fd);		/* the kernel's name of a socket; 0 = it is none */
 bool sock_still(int fd, const struct sock *);	/* is this number still the socket that was adopted? If the kernel does not say, it is */
+
+/* inherited.c */
+bool sock_late(struct sock *, int fd);	/* planned: has it been connected behind our back? true = it is wrapped now */
 void sock_inherited(void);		/* at start: connections that came with the process, as wires or from the relay */
 
 #endif

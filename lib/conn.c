@@ -37,7 +37,7 @@ conn_now(void)
 }
 
 /* This thread is within a connection. Nobody else can ask but a signal handler that has interrupted it. */
-static __thread volatile bool inside __attribute__((tls_model("initial-exec")));
+static __thread volatile bool inside;
 
 /* The TLS library has cancellation points of its own (random numbers, files), and neither it nor the lock would survive one. */
 static bool

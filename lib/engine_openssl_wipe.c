@@ -15,7 +15,7 @@
 
 #include "engine_openssl.h"
 
-static __thread unsigned depth __attribute__((tls_model("initial-exec")));
+static __thread unsigned depth;
 
 void
 engine_wipe_enter(void)

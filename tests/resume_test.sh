@@ -1,6 +1,6 @@
 #!/bin/sh
 # A program that connects again resumes, in one process and across them, with servers of three libraries, and never where it should verify anew.
-# shellcheck disable=SC1090,SC1091,SC2154
+# shellcheck disable=SC1090,SC1091,SC2154,SC2086
 . "$(dirname "$0")/lib.sh"
 
 # peer KIND VERSION PORT: a server whose certificate names localhost and 127.0.0.1.
@@ -77,7 +77,8 @@ testNoTicket() {
 # --- across processes ---
 
 file_policy() { # [LINE...]: of the rule
-    mkdir -p -m 700 "$tmp/runtime"
+    mkdir -p "$tmp/runtime"
+    chmod 700 "$tmp/runtime"
     export XDG_RUNTIME_DIR="$tmp/runtime"
     sessions=$tmp/runtime/wrapsock/sessions
     client_policy
@@ -115,8 +116,7 @@ testCurl() {
     file_policy
     _port=$(free_port)
     peer nginx tls1_3 "$_port"
-    for i in 1 2 3 4; do
-        # shellcheck disable=SC2086
+    for _time in 1 2 3 4; do
         run timeout 20 $launcher -v -p "$POLICY" -- curl -s -S "http://localhost:$_port/hello"
         assertEquals "$err" "0:hello" "$status:$out"
         printf '%s\n' "$err" >>"$tmp/curl.log"

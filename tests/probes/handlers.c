@@ -5,13 +5,13 @@
 
 #include <signal.h>
 
-enum { ENOUGH = 20, BIG = 16 << 20 };
+enum { ENOUGH = 20, BIG = 64 << 20, LATER = 5 };	/* BIG: more than all buffers on the way there and back hold */
 
 static int one, other;
 static unsigned char *there, *back;
 static volatile size_t got;
 static volatile int refused;
-static volatile char asked;
+static volatile int ticks;
 static char first[64];
 
 /* Two milliseconds of the thread's own time, so that it is not in a wait. */
@@ -48,8 +48,10 @@ sending(int sig)
 	ssize_t n;
 
 	(void)sig;
-	if (!asked && got > 0)
-		snprintf(first, sizeof first, "%s", result(send(one, "x", 1, 0))), asked = 1;
+	if (++ticks < LATER)		/* by then it waits */
+		return;
+	if (ticks == LATER)
+		snprintf(first, sizeof first, "%s", result(send(one, "x", 1, 0)));
 	while (got < BIG && (n = recv(one, back + got, BIG - got < 65536 ? BIG - got : 65536, MSG_DONTWAIT)) > 0)
 		got += (size_t)n;
 	errno = saved;

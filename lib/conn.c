@@ -1,17 +1,13 @@
-/* conn.c - a connection's life: made, failed once and for ever, closed. */
+/* conn.c - a connection: its lock, how it is made and freed, what is asked and set, and forks. */
 #include "conn_impl.h"
 
-#include "errmap.h"
 #include "raw.h"
 #include "text.h"
 
 #include <arpa/inet.h>
-#include <sys/ioctl.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +61,12 @@ conn_lock(struct conn *c)
 	return lock_with(c, pthread_mutex_lock);
 }
 
+bool
+conn_trylock(struct conn *c)
+{
+	return lock_with(c, pthread_mutex_trylock);
+}
+
 void
 conn_unlock(struct conn *c)
 {
@@ -87,22 +89,6 @@ void
 conn_pause(bool on)
 {
 	inside = !on;
-}
-
-enum { LINE_ROOM = 1400 };
-
-void
-conn_say(enum conn_log level, const char *fmt, ...)
-{
-	char line[LINE_ROOM];
-	va_list ap;
-
-	if (!conn_the_host->log)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof line, fmt, ap);
-	va_end(ap);
-	conn_the_host->log(level, line);
 }
 
 static void
@@ -244,267 +230,6 @@ conn_peer_der(struct conn *c, enum engine_chain which, size_t i, uint8_t **der, 
 	*der = NULL;
 	*len = 0;
 	return c->tls ? engine_peer_der(c->tls, which, i, der, len) : 0;
-}
-
-/* The alert goes out if the kernel takes it; then the kernel itself answers every readiness call, everywhere. */
-static void
-end_wire(struct conn *c, int fd)
-{
-	if (!share_mine(&c->share, WRITING))
-		return;
-	if (c->wire.out_len > c->out_off)
-		raw_send(fd, c->wire.out + c->out_off, c->wire.out_len - c->out_off, MSG_DONTWAIT | MSG_NOSIGNAL);
-	raw_shutdown(fd, SHUT_RDWR);
-}
-
-static int
-die(struct conn *c, int fd, int error)
-{
-	if (c->error)
-		return -c->error;
-	c->error = error;
-	c->state = CONN_DEAD;
-	c->deadline = INT64_MAX;
-	end_wire(c, fd);
-	return -error;
-}
-
-static const char *
-place(const struct conn *c)
-{
-	return c->config->place ? c->config->place : "connection";
-}
-
-/* For a caller who asks instead of reading the log. */
-static void
-remember(struct conn *c, const char *what, const char *why, const char *more)
-{
-	size_t size = strlen(what) + strlen(why) + strlen(more) + 1;
-
-	c->why = malloc(size);
-	if (c->why)
-		snprintf(c->why, size, "%s%s%s", what, why, more);
-}
-
-int
-conn_fail(struct conn *c, int fd, int error, const char *fmt, ...)
-{
-	char what[512];
-	va_list ap;
-
-	if (c->error)
-		return -c->error;
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof what, fmt, ap);
-	va_end(ap);
-	if (c->alone) {
-		remember(c, what, "", "");
-		return die(c, fd, error);
-	}
-	conn_say(CONN_LOG_WARN, "%s: %.300s: %s; after %lld ms; the program got %s", c->peer, place(c), what,
-		 (long long)(conn_now() - c->started), errmap_name(error));
-	return die(c, fd, error);
-}
-
-int
-conn_broke(struct conn *c, int fd, int error)
-{
-	if (error == ENOTSOCK && !c->alone)
-		error = EIO;			/* one of its numbers has become another file behind our back */
-	if (!c->error && !c->alone)
-		conn_say(CONN_LOG_INFO, "%s: %s: the connection broke; the program got %s", c->peer, place(c), errmap_name(error));
-	return die(c, fd, error);
-}
-
-static int
-fail_alone(struct conn *c, int fd, enum engine_result result, int error)
-{
-	const char *why = engine_error(c->tls), *handshake = c->state == CONN_OPEN ? "" : "TLS handshake failed: ";
-	char subject[200] = "", names[200] = "", more[700] = "";
-	bool name = c->name && c->config->role == CONFIG_CLIENT;
-
-	if (result == ENGINE_VERIFY) {
-		engine_peer_names(c->tls, subject, sizeof subject, names, sizeof names);
-		snprintf(more, sizeof more, "%s%.200s%s%s%s%s", name ? "; expected name " : "", name ? c->name : "",
-			 *subject ? "; certificate of " : "", subject, *names ? " offers " : "", names);
-	}
-	c->result = result;
-	remember(c, handshake, why && *why ? why : "unknown failure", more);
-	return die(c, fd, error);
-}
-
-/* The certificate's part gets what room the others leave: cause, errno and cure are never cut off. */
-int
-conn_fail_tls(struct conn *c, int fd, enum engine_result result)
-{
-	int error = errmap_engine(result, engine_verify_kind(c->tls));
-	const char *hint = engine_hint(c->tls), *why = engine_error(c->tls), *reason = engine_reason(c->tls);
-	bool client = c->config->role == CONFIG_CLIENT, open = c->state == CONN_OPEN;
-	char line[LINE_ROOM], tail[256];
-	size_t head, end;
-
-	if (c->error)
-		return -c->error;
-	if (c->alone)
-		return fail_alone(c, fd, result, error);
-	snprintf(line, sizeof line, "%s: %s %.300s: %s: %s%s%.253s", c->peer, client ? "client" : "server", place(c),
-		 open ? "connection failed" : "TLS handshake failed", why ? why : "unknown failure",
-		 c->name && client ? "; expected name " : "", c->name && client ? c->name : "");
-	end = (size_t)snprintf(tail, sizeof tail, "%s%s; after %lld ms; the program got %s%s%s", reason && *reason ? "; OpenSSL: " : "",
-			       reason ? reason : "", (long long)(conn_now() - c->started), errmap_name(error),
-			       hint ? "; cure: " : "", hint ? hint : "");
-	head = strlen(line);
-	engine_details(c->tls, line + head, sizeof line - head - end);
-	strcat(line, tail);
-	if (conn_the_host->log)
-		conn_the_host->log(CONN_LOG_WARN, line);
-	return die(c, fd, error);
-}
-
-int
-conn_claim(struct conn *c, int direction)
-{
-	if (share_take(&c->share, direction))
-		return 0;
-	if (!c->error) {
-		if (!c->alone)
-			conn_say(CONN_LOG_WARN,
-			 "%s: %s: two processes %s the same connection, which only one can; the program got EIO; cure: route = relay",
-			 c->peer, c->config->place ? c->config->place : "connection", direction == READING ? "read from" : "write to");
-		c->error = EIO;		/* here only: the wire belongs to the other process */
-		c->state = CONN_DEAD;
-		c->deadline = INT64_MAX;
-	}
-	return -EIO;
-}
-
-/*
- * Unread bytes would turn our FIN into RST, which makes the peer's kernel drop what we sent last.  So take what is there, but stop at
- * application data, where plain TCP resets too.
- */
-static void
-drain(struct conn *c, int fd)
-{
-	size_t most = 256 * 1024;
-
-	while (most > POOL_SIZE && !conn_ready_bytes(c) && !c->eof && !c->error) {
-		if (conn_ahead(c, fd) <= 0)
-			return;
-		most -= POOL_SIZE;
-	}
-}
-
-static void
-say_goodbye(struct conn *c, int fd)
-{
-	if (c->state != CONN_OPEN)
-		return;
-	if (share_take(&c->share, READING))
-		drain(c, fd);
-	if (conn_ready_bytes(c))	/* the kernel resets, as it does for plain TCP: no farewell before that */
-		return;
-	if (share_take(&c->share, WRITING) && !c->shut_write)
-		conn_notify(c, fd);
-}
-
-void
-conn_finish(struct conn *c, int fd)
-{
-	if (!lock_with(c, pthread_mutex_trylock))
-		return;
-	say_goodbye(c, fd);
-	conn_unlock(c);
-}
-
-void
-conn_say_warning(struct conn *c)
-{
-	char what[400];
-
-	if (c->tls && engine_warning(c->tls, what, sizeof what))
-		conn_say(CONN_LOG_WARN, "%s: %.300s: %s", c->peer, place(c), what);
-}
-
-void
-conn_close(struct conn *c, int fd, bool last)
-{
-	bool locked = conn_lock(c);
-
-	c->closed = true;
-	if (!locked)			/* the call that was interrupted finds it */
-		return;
-	if (last)
-		say_goodbye(c, fd);
-	conn_say_warning(c);
-	if (last && c->waiters)
-		raw_shutdown(fd, SHUT_RDWR);	/* wakes them; each finds `closed` */
-	pthread_cond_broadcast(&c->sent);
-	conn_unlock(c);
-}
-
-/* Our farewell, as far as the kernel takes it. */
-static int
-say_end(struct conn *c, int fd)
-{
-	int r = conn_claim(c, WRITING);
-
-	if (r == 0 && c->state == CONN_OPEN)
-		r = conn_notify(c, fd);
-	while (r == -EAGAIN && c->blocking && (r = conn_wait(c, fd, POLLOUT, conn_now() + 5000)) > 0)
-		r = conn_notify(c, fd);
-	return r;
-}
-
-/* The wire is shut down already, as after a reset. */
-static int
-shut_dead(const struct conn *c)
-{
-	return c->error == EIO ? -EIO : -ENOTCONN;
-}
-
-static int
-shut(struct conn *c, int fd, int how)
-{
-	bool first = how != SHUT_RD && !c->shut_write;
-	int r = 0, wire = how;
-
-	CONN_LOCKED(c, -EAGAIN);
-	if (c->state == CONN_CONNECTING || c->state == CONN_HANDSHAKING)
-		r = conn_handshake_locked(c, fd, c->blocking, c->alone ? conn_later(c->rcvtimeo) : INT64_MAX);
-	if (c->error)
-		return shut_dead(c);
-	if (r < 0 && how != SHUT_WR)
-		wire = how == SHUT_RD ? -1 : SHUT_WR;		/* a handshake still has to be read */
-	if (how != SHUT_WR)
-		c->shut_read = true;
-	if (first) {
-		r = say_end(c, fd);
-		c->shut_write = true;
-		if (c->error)
-			return r == -c->error ? r : shut_dead(c);
-	}
-	if (wire >= 0) {
-		wire = raw_shutdown(fd, wire);
-		if (!first)
-			return wire;
-		if (r < 0 && r != -EAGAIN && r != -EIO)		/* of a connection that is gone the kernel says ENOTCONN here */
-			return wire < 0 ? wire : r;
-	}
-	return r == -EAGAIN || r > 0 ? 0 : r;
-}
-
-/* It may wait for the handshake or for room, yet shutdown is no cancellation point. */
-int
-conn_shutdown(struct conn *c, int fd, int how)
-{
-	int r, cancel;
-
-	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
-		return -EINVAL;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	r = shut(c, fd, how);
-	pthread_setcancelstate(cancel, NULL);
-	return r;
 }
 
 bool

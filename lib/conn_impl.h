@@ -84,6 +84,7 @@ struct conn {
 extern const struct conn_host *conn_the_host;
 /* false: this is a signal handler that has interrupted its thread within a connection, this or another; nothing in here may be entered twice. */
 bool conn_lock(struct conn *);
+bool conn_trylock(struct conn *);	/* false also: another thread is inside */
 void conn_unlock(struct conn *);
 void conn_pause(bool on);		/* the lock is given up and taken again by a condition's wait */
 /* Scoped lock: released on return, and when the thread is cancelled in a wait. Where it cannot be had, the function returns otherwise. */
@@ -93,6 +94,9 @@ void conn_unlockp(struct conn **);
 	if (!locked) \
 		return otherwise
 int64_t conn_now(void);			/* CLOCK_MONOTONIC, milliseconds */
+void conn_refresh(struct conn *, int fd);	/* mode and time limits of a socket that several processes have */
+
+/* conn_fail.c: lock held */
 /* Fail it for good: alert, SHUT_RDWR, one line in the log. Returns -error. */
 int conn_fail(struct conn *, int fd, int error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* The same for what TCP itself reports: no warning, peers come and go. */
@@ -102,7 +106,6 @@ void conn_say(enum conn_log, const char *fmt, ...) __attribute__((format(printf,
 void conn_say_warning(struct conn *);	/* of what the engine has to tell beside the connection, if there is something */
 /* May this process use the direction? 0 or -EIO, then the connection is dead here. */
 int conn_claim(struct conn *, int direction);
-void conn_refresh(struct conn *, int fd);	/* mode and time limits of a socket that several processes have */
 
 /*
  * conn_wait.c: with the lock held; it is released while waiting, and held again when the thread is cancelled there: the only
@@ -122,15 +125,21 @@ int64_t conn_later(int64_t timeout_ms);	/* 0 = never */
 int conn_handshake_step(struct conn *, int fd);
 int conn_handshake_locked(struct conn *, int fd, bool wait, int64_t deadline);
 
-/* conn_read.c: lock held */
+/* conn_wire.c: lock held */
 bool conn_in_begin(struct conn *);	/* lend wire.in a buffer that begins with what was left; false = no memory */
 int conn_in_end(struct conn *, int fd);	/* keep what is left of it; fails the connection without memory */
 /* Take ciphertext for a caller with room for that much plaintext: 1 = as asked, 0 = less, or -EAGAIN, -ECONNRESET..., -EPIPE = end. */
 int conn_fill(struct conn *, int fd, size_t room);
+size_t conn_record_size(const struct engine_wire *);	/* of the record that begins at in_off, header included; 0 = its header is incomplete */
+void conn_compact(struct engine_wire *);
+int conn_take_seen(struct conn *, int fd, bool all);	/* what was seen leaves the kernel: all of it, or as far as it was opened */
+int conn_take_owed(struct conn *, int fd);	/* the byte that was looked at; 0, or the connection has failed */
+void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the byte that kept the socket readable */
+
+/* conn_read.c: lock held */
 int conn_ahead(struct conn *, int fd);	/* decrypt what has arrived into held; the last byte stays in the kernel */
 int conn_gather(struct conn *, int fd);	/* all that is decrypted into held, and nothing of it left in the kernel; 0 or the failure */
 size_t conn_ready_bytes(const struct conn *);
-void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the byte that kept the socket readable */
 
 /* conn_write.c: lock held */
 int conn_flush(struct conn *, int fd);	/* 0 = nothing is owed any more, -EAGAIN, or what the kernel says: the connection is not failed yet */

@@ -78,14 +78,15 @@ int config_set(struct config *, const char *key, const char *value, char *err, s
 int config_set_place(struct config *, const char *place);
 
 /*
- * Check the whole and load every file into the engine's context.  0, or -1 with a sentence in err naming the file and the
- * cause ("certfile /etc/x.pem: No such file or directory"); the config can then only be freed.  warn receives non-fatal remarks ("" = none).
+ * Check the whole and load every file into the engine's context.  0, or -1 with a sentence in err naming the file and the cause
+ * ("certfile /etc/x.pem: No such file or directory"); the config can then only be freed.  warn receives non-fatal remarks ("" =
+ * none).
  */
 int config_seal(struct config *, char *err, size_t errsize, char *warn, size_t warnsize);
 
 /*
- * Every setting that tells one config from another, each with a value; openssl.NAME gives two. Files are told apart by the second function, by key
- * and path, and place by neither.
+ * Every setting that tells one config from another, each with a value; openssl.NAME gives two. Files are told apart by the second
+ * function, by key and path, and place by neither.
  */
 typedef void (*config_tell)(void *arg, const char *key, const char *value);
 void config_describe(const struct config *, config_tell, void *arg);

@@ -68,9 +68,10 @@ void conn_close(struct conn *, int fd, bool last);
 void conn_finish(struct conn *, int fd);
 
 /*
- * The connection leaves the library for wrapsock-relay, which is to be given the parcel and the wire: the handshake is finished first, waiting.
- * 0 = it is dead here (EIO), in relatives by fork too, and the wire is as it was.  -EBUSY: another thread is inside; -EIO: another process
- * has it; -EOPNOTSUPP: it cannot be continued elsewhere: then, and after a handshake that failed, nothing has changed.
+ * The connection leaves the library for wrapsock-relay, which is to be given the parcel and the wire: the handshake is finished
+ * first, waiting. 0 = it is dead here (EIO), in relatives by fork too, and the wire is as it was.  -EBUSY: another thread is
+ * inside; -EIO: another process has it; -EOPNOTSUPP: it cannot be continued elsewhere: then, and after a handshake that failed,
+ * nothing has changed.
  */
 struct conn_parcel {
 	struct relay_parcel *bytes;
@@ -101,9 +102,9 @@ void conn_set_lowat(struct conn *, int bytes);			/* SO_RCVLOWAT */
 int conn_lowat(const struct conn *);
 
 /*
- * A caller that knows what it holds, instead of a program that does not.  Called before anything else: nothing is logged, host->holds is not
- * asked, waits go on after signals, conn_handshake ends with the timeout of receiving.  No byte behind the record that is being read is
- * taken, and a clean end of stream leaves the wire open, so that conn_unwrap can make it plain again.
+ * A caller that knows what it holds, instead of a program that does not.  Called before anything else: nothing is logged,
+ * host->holds is not asked, waits go on after signals, conn_handshake ends with the timeout of receiving.  No byte behind the
+ * record that is being read is taken, and a clean end of stream leaves the wire open, so that conn_unwrap can make it plain again.
  */
 void conn_stand_alone(struct conn *);
 struct conn_failure {
@@ -117,8 +118,8 @@ struct conn_failure conn_failure(struct conn *);
 size_t conn_pending(struct conn *);	/* plaintext in memory */
 bool conn_ended(struct conn *, bool *cut);	/* the end of stream has been seen; was it without close_notify? */
 /*
- * The closing handshake. 0 = the wire is plain and the connection dead without a word; -EBUSY: data of the peer's must be read first; -EAGAIN with
- * conn_wants; -ECONNRESET: cut; -ENOTCONN: not open, or shut down already; or the failure.
+ * The closing handshake. 0 = the wire is plain and the connection dead without a word; -EBUSY: data of the peer's must be read
+ * first; -EAGAIN with conn_wants; -ECONNRESET: cut; -ENOTCONN: not open, or shut down already; or the failure.
  */
 int conn_unwrap(struct conn *, int fd);
 

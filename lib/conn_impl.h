@@ -82,7 +82,10 @@ struct conn {
 
 /* conn.c */
 extern const struct conn_host *conn_the_host;
-/* false: this is a signal handler that has interrupted its thread within a connection, this or another; nothing in here may be entered twice. */
+/*
+ * false: this is a signal handler that has interrupted its thread within a connection, this or another; nothing in here may be
+ * entered twice.
+ */
 bool conn_lock(struct conn *);
 bool conn_trylock(struct conn *);	/* false also: another thread is inside */
 void conn_unlock(struct conn *);
@@ -113,8 +116,9 @@ int conn_claim(struct conn *, int direction);
  */
 int conn_wait(struct conn *, int fd, short events, int64_t deadline);
 /*
- * The same, until more has arrived than what was there: bytes that are only looked at keep the socket readable. *arrivals is -1 at first and
- * ends in conn_arrivals_end.  1 = look again, at first without a wait; *more = false: for the last time, the peer has ended.
+ * The same, until more has arrived than what was there: bytes that are only looked at keep the socket readable. *arrivals is -1 at
+ * first and ends in conn_arrivals_end.  1 = look again, at first without a wait; *more = false: for the last time, the peer has
+ * ended.
  */
 int conn_wait_arrival(struct conn *, int fd, int *arrivals, int64_t deadline, bool *more);
 void conn_arrivals_end(int *arrivals);

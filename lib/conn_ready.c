@@ -39,7 +39,10 @@ may_look(struct conn *c)
 	return share_take(&c->share, READING);
 }
 
-/* In blocking mode a readable wire must mean that recv would not block: open a record and look. Some do not expect EAGAIN at first, either. */
+/*
+ * In blocking mode a readable wire must mean that recv would not block: open a record and look. Some do not expect EAGAIN at first,
+ * either.
+ */
 static short
 confirm_readable(struct conn *c, int fd, short revents)
 {

@@ -410,8 +410,8 @@ written(struct writing *w)
 }
 
 /*
- * One logical send at a time, or two threads' records would mix within one write. A signal handler that has interrupted its thread's own send,
- * which waits, is not made to wait for that.
+ * One logical send at a time, or two threads' records would mix within one write. A signal handler that has interrupted its
+ * thread's own send, which waits, is not made to wait for that.
  */
 static bool
 enter(struct conn *c, bool wait, int64_t deadline)

@@ -69,8 +69,8 @@ struct core_verbs {
 
 /*
  * How another instance of this library in the same process (it may be another file) asks the preload object about a descriptor: by
- * getsockopt(fd, CORE_SOL, CORE_SO_CONN, &answer, &len), as the program would find it, with abi and size set.  The kernel knows no such level.  The
- * connection is held until put(held).  conn NULL: the versions differ, and only abi can be read.
+ * getsockopt(fd, CORE_SOL, CORE_SO_CONN, &answer, &len), as the program would find it, with abi and size set.  The kernel knows no
+ * such level.  The connection is held until put(held).  conn NULL: the versions differ, and only abi can be read.
  */
 #define CORE_SOL 0x57534f43
 #define CORE_SO_CONN 1

@@ -24,8 +24,8 @@ struct wrapsock_ctx {
 
 struct wrapsock_ctx *ctx_ref(struct wrapsock_ctx *);
 /*
- * The sealed settings for a socket of that role with that name to verify; freezes the context.  NULL: the failure is with obj, a context or NULL for
- * a constructor.  The config is counted for the caller.
+ * The sealed settings for a socket of that role with that name to verify; freezes the context.  NULL: the failure is with obj, a
+ * context or NULL for a constructor.  The config is counted for the caller.
  */
 struct config *ctx_config(struct wrapsock_ctx *, const void *obj, enum config_role, const char *server_hostname);
 

@@ -28,7 +28,10 @@ enum engine_result {
 
 enum engine_verify_kind { ENGINE_VERIFY_REJECTED, ENGINE_VERIFY_EXPIRED, ENGINE_VERIFY_REVOKED };
 
-/* Ciphertext on its way. `in` is consumed from in_off, and what is consumed may be overwritten; `out` is appended to and grown with realloc by the engine. */
+/*
+ * Ciphertext on its way. `in` is consumed from in_off, and what is consumed may be overwritten; `out` is appended to and grown with
+ * realloc by the engine.
+ */
 struct engine_wire {
 	const uint8_t *in;
 	size_t in_off, in_len;
@@ -135,8 +138,9 @@ bool engine_rand_bytes(void *buf, size_t len);
  */
 struct engine *engine_new(const struct config *, const char *name, struct engine_wire *wire);
 /*
- * Before a client's handshake: let it resume a session of an earlier connection of this config to the same name and service (a port, or ""), if one is
- * kept, and keep this connection's for those to come.  Nothing on servers, and where session_cache or OP_NO_TICKET among the options say so.
+ * Before a client's handshake: let it resume a session of an earlier connection of this config to the same name and service (a
+ * port, or ""), if one is kept, and keep this connection's for those to come.  Nothing on servers, and where session_cache or
+ * OP_NO_TICKET among the options say so.
  */
 void engine_resume(struct engine *, const char *name, const char *service);
 /* Something beside the connection that deserves a line, told once. false = nothing. */
@@ -144,7 +148,10 @@ bool engine_warning(struct engine *, char *buf, size_t size);
 void engine_free(struct engine *);	/* frees without a word to the peer, wipes secrets; NULL is allowed */
 
 enum engine_result engine_handshake(struct engine *);	/* drive it; DONE when finished; a failure leaves the alert in wire->out */
-/* One or more records into buf, at most len (> 0) bytes: DONE and *n, as long as whole records are in wire->in. Handles tickets and key updates. */
+/*
+ * One or more records into buf, at most len (> 0) bytes: DONE and *n, as long as whole records are in wire->in. Handles tickets and
+ * key updates.
+ */
 enum engine_result engine_recv(struct engine *, void *buf, size_t len, size_t *n);
 size_t engine_pending(const struct engine *);		/* decrypted bytes that engine_recv would give without more ciphertext */
 /* Exactly one record of len (1 .. 16384) bytes appended to wire->out, a server's first one preceded by its session tickets. */
@@ -164,8 +171,9 @@ const char *engine_hint(const struct engine *);		/* the policy key that would cu
 void engine_peer_names(const struct engine *, char *subject, size_t ssize, char *names, size_t nsize);
 
 /*
- * Certificate i of the peer's, as its DER, once the handshake is done: 1 and *der, malloc'ed, for the caller to free; 0 = there is none; -1 = out of
- * memory.  ENGINE_CHAIN_VERIFIED goes from the leaf to the root that was trusted, and is empty where nothing was verified on this connection.
+ * Certificate i of the peer's, as its DER, once the handshake is done: 1 and *der, malloc'ed, for the caller to free; 0 = there is
+ * none; -1 = out of memory.  ENGINE_CHAIN_VERIFIED goes from the leaf to the root that was trusted, and is empty where nothing was
+ * verified on this connection.
  */
 enum engine_chain { ENGINE_CHAIN_LEAF, ENGINE_CHAIN_SENT, ENGINE_CHAIN_VERIFIED };
 int engine_peer_der(const struct engine *, enum engine_chain, size_t i, uint8_t **der, size_t *len);

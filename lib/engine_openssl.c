@@ -279,8 +279,9 @@ translate(struct engine *e, int ret)
 }
 
 /*
- * Tickets that a client has not read when it closes turn its FIN into a reset that eats its last data: they go with our answer.  They are made
- * now all the same, while the handshake's memory is still at hand: made later, the heap keeps 6 KiB more for each connection.
+ * Tickets that a client has not read when it closes turn its FIN into a reset that eats its last data: they go with our answer.
+ * They are made now all the same, while the handshake's memory is still at hand: made later, the heap keeps 6 KiB more for each
+ * connection.
  */
 static enum engine_result
 make_tickets(struct engine *e, size_t n)

@@ -118,8 +118,8 @@ int engine_refuse_setting(struct engine_refusal *, enum engine_fault otherwise, 
 X509_STORE *engine_trust_store(void *);
 
 /*
- * engine_openssl_file.c: the file that key names, at most 1 MiB and never empty, with a NUL behind it; freed it is wiped. secret: its mode is looked
- * at, too. 0, or -1: the report says why, and there is nothing to free.
+ * engine_openssl_file.c: the file that key names, at most 1 MiB and never empty, with a NUL behind it; freed it is wiped. secret:
+ * its mode is looked at, too. 0, or -1: the report says why, and there is nothing to free.
  */
 struct engine_text {
 	char *bytes;
@@ -163,8 +163,8 @@ int engine_load_tickets(struct engine_ctx *, const struct config *, struct engin
 void engine_tickets_free(struct engine_tickets *);	/* wipes; NULL is allowed */
 
 /*
- * engine_openssl_scope.c: the files that a config names, hashed before they are read; and with that, when all are read, the context's scope, which is
- * shared only if they are still the same. false = failure of the library.
+ * engine_openssl_scope.c: the files that a config names, hashed before they are read; and with that, when all are read, the
+ * context's scope, which is shared only if they are still the same. false = failure of the library.
  */
 bool engine_scope_files(const struct config *, uint8_t out[static ENGINE_SCOPE_BYTES]);
 bool engine_set_scope(struct engine_ctx *, const struct config *, const uint8_t before[static ENGINE_SCOPE_BYTES]);
@@ -195,9 +195,9 @@ void engine_wipe_enter(void);		/* what this thread has OpenSSL free from now on 
 void engine_wipe_leave(void);
 
 /*
- * engine_openssl_derive.c: OpenSSL's HMAC, set up for a digest and to be keyed anew by each use; RFC 8446, 7.1: HKDF-Expand-Label (its label begins
- * with "tls13 "), and the same with an empty context, where the secret's length tells the hash (lib NULL = the default one, its label without
- * "tls13 ").
+ * engine_openssl_derive.c: OpenSSL's HMAC, set up for a digest and to be keyed anew by each use; RFC 8446, 7.1: HKDF-Expand-Label
+ * (its label begins with "tls13 "), and the same with an empty context, where the secret's length tells the hash (lib NULL = the
+ * default one, its label without "tls13 ").
  */
 EVP_MAC_CTX *engine_hmac_new(OSSL_LIB_CTX *lib, const char *digest);	/* NULL = it cannot be had */
 bool engine_hmac(EVP_MAC_CTX *, struct engine_bytes key, struct engine_bytes data, uint8_t *out);
@@ -205,8 +205,9 @@ bool engine_expand(EVP_MAC_CTX *, struct engine_bytes secret, struct engine_byte
 bool engine_expand_label(OSSL_LIB_CTX *lib, const uint8_t *secret, size_t secret_len, const char *label, uint8_t *out, size_t len);
 
 /*
- * engine_openssl_schedule.c: what libssl asks of its library context when it derives TLS 1.3's keys, answered by us. start: from now on; false = it
- * cannot be had.  watch: the traffic keys that this thread derives from now on are this engine's; NULL = nobody's.
+ * engine_openssl_schedule.c: what libssl asks of its library context when it derives TLS 1.3's keys, answered by us. start: from
+ * now on; false = it cannot be had.  watch: the traffic keys that this thread derives from now on are this engine's; NULL =
+ * nobody's.
  */
 bool engine_schedule_start(OSSL_LIB_CTX *);
 void engine_schedule_watch(struct engine *);

@@ -1,8 +1,8 @@
 /*
  * engine_openssl_derive.c - TLS 1.3's key derivation, for the engine and for what continues a connection without it.
  *
- * A handshake derives a score of keys, each of four short blocks to hash.  OpenSSL's own functions for it take ten times as long to set up as to
- * compute: these need but its HMAC, which is set up once and keyed for each.
+ * A handshake derives a score of keys, each of four short blocks to hash.  OpenSSL's own functions for it take ten times as long to
+ * set up as to compute: these need but its HMAC, which is set up once and keyed for each.
  */
 #include <string.h>
 

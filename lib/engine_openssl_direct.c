@@ -1,9 +1,9 @@
 /*
  * engine_openssl_direct.c - an open connection's records between the caller's memory and the wire's, without the SSL object.
  *
- * An open connection in TLS 1.3 has nothing to ask of it any more: it is continued by the record engine, which spares two copies of all data
- * and most of libssl's work, and the object's memory is given back, unless there is a peer's certificate to be asked about.  A client waits
- * with this for its first data, because the tickets come before them and the record engine passes them over.
+ * An open connection in TLS 1.3 has nothing to ask of it any more: it is continued by the record engine, which spares two copies of
+ * all data and most of libssl's work, and the object's memory is given back, unless there is a peer's certificate to be asked
+ * about.  A client waits with this for its first data, because the tickets come before them and the record engine passes them over.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -105,8 +105,8 @@ deliver(struct engine *e, const uint8_t *data, size_t have, uint8_t *buf, size_t
 }
 
 /*
- * The next record. A large one is decrypted into buf, which spares a copy of it.  A small one, which all are that are no data, is opened where
- * it lies: it would leave zeros over bytes of buf that are none of the answer.
+ * The next record. A large one is decrypted into buf, which spares a copy of it.  A small one, which all are that are no data, is
+ * opened where it lies: it would leave zeros over bytes of buf that are none of the answer.
  */
 static enum records_result
 open_next(struct engine *e, uint8_t *buf, size_t len, size_t *n)

@@ -218,8 +218,8 @@ encrypt(const struct records *r, EVP_CIPHER_CTX *c, const uint8_t *data, size_t 
 }
 
 /*
- * One record of any type. OpenSSL's own counter in TLS 1.2's GCM nonces begins at random: the sequence number meets one that was used with a
- * chance of 2^-64 a record.
+ * One record of any type. OpenSSL's own counter in TLS 1.2's GCM nonces begins at random: the sequence number meets one that was
+ * used with a chance of 2^-64 a record.
  */
 size_t
 records_seal_type(struct records *r, int type, const uint8_t *data, size_t len, uint8_t *out)

@@ -1,8 +1,9 @@
 /*
  * engine_openssl_schedule.c - TLS 1.3's key schedule as libssl asks its providers for it: the key derivation function TLS13-KDF.
  *
- * The engine answers for itself in its own library context.  So it sees the traffic secrets, which libssl gives away nowhere but in its key log,
- * at three hundred calls of sprintf a handshake; and it spares most of what OpenSSL's takes to set up, a tenth of a full handshake.
+ * The engine answers for itself in its own library context.  So it sees the traffic secrets, which libssl gives away nowhere but in
+ * its key log, at three hundred calls of sprintf a handshake; and it spares most of what OpenSSL's takes to set up, a tenth of a
+ * full handshake.
  */
 #include <string.h>
 

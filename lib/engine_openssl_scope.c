@@ -1,9 +1,9 @@
 /*
  * engine_openssl_scope.c - where a session may be resumed: the session id context.
  *
- * A resumed session is not verified anew, so it must not reach a context that would verify otherwise.  Left alone every context has random bytes
- * there.  Where processes share sessions it is the hash of all that decides whether a peer is accepted: settings, and what the files hold - on
- * servers, whose hosts share ticket_keys, by content; on clients by what stat(2) says of them.
+ * A resumed session is not verified anew, so it must not reach a context that would verify otherwise.  Left alone every context has
+ * random bytes there.  Where processes share sessions it is the hash of all that decides whether a peer is accepted: settings, and
+ * what the files hold - on servers, whose hosts share ticket_keys, by content; on clients by what stat(2) says of them.
  */
 #include <sys/stat.h>
 
@@ -160,7 +160,10 @@ hash_name(struct hash *h, const X509_NAME *name)
 		hash_bytes(h, der, len);
 }
 
-/* A server by the names that it answers for, which its next certificate and those of the other hosts have, too; a client by its certificate. */
+/*
+ * A server by the names that it answers for, which its next certificate and those of the other hosts have, too; a client by its
+ * certificate.
+ */
 static void
 hash_own_certificate(struct hash *h, SSL_CTX *ssl, bool server)
 {

@@ -2,8 +2,9 @@
  * engine_openssl_session.c - what lets a client that comes again resume instead of verifying anew.
  *
  * A resumed session is not verified again but for its certificate's dates.  So it is offered only where it was made: under the same
- * scope, which has one way to verify, to the same name and service; only after a connection that was accepted; and, however often it was resumed and
- * renewed, not for longer than LONGEST after that verification, nor than the chain that was verified then is valid.  A TLS 1.3 ticket is used once.
+ * scope, which has one way to verify, to the same name and service; only after a connection that was accepted; and, however often
+ * it was resumed and renewed, not for longer than LONGEST after that verification, nor than the chain that was verified then is
+ * valid.  A TLS 1.3 ticket is used once.
  */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /*
- * engine_openssl_ticket.c - a server's tickets: what they are sealed with, where several processes or hosts share it, and how long they spare the
- * verification of a client.
+ * engine_openssl_ticket.c - a server's tickets: what they are sealed with, where several processes or hosts share it, and how long
+ * they spare the verification of a client.
  */
 #include <stdlib.h>
 #include <string.h>

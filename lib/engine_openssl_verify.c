@@ -331,7 +331,10 @@ engine_refuse(struct engine *e, const char *sentence, const char *reason, const 
 	return e->failed = ENGINE_VERIFY;
 }
 
-/* OpenSSL copies the names that it is to verify, and when there is no memory for the copy it verifies none: ssl_verify_cert_chain of 3.0. */
+/*
+ * OpenSSL copies the names that it is to verify, and when there is no memory for the copy it verifies none: ssl_verify_cert_chain
+ * of 3.0.
+ */
 static bool
 has_name(const struct engine *e, X509 *leaf)
 {

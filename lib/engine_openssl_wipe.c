@@ -1,8 +1,8 @@
 /*
  * engine_openssl_wipe.c - what OpenSSL frees on our behalf is wiped.
  *
- * SSL_free leaves a connection's traffic secrets where they were, and so do other calls with sessions.  OpenSSL lets itself be told how to free, before
- * it has allocated anything; what it frees for the program, outside our guard, is none of our business.
+ * SSL_free leaves a connection's traffic secrets where they were, and so do other calls with sessions.  OpenSSL lets itself be told
+ * how to free, before it has allocated anything; what it frees for the program, outside our guard, is none of our business.
  */
 #include <sys/auxv.h>
 
@@ -48,8 +48,9 @@ object_of(const void *address)
 }
 
 /*
- * Is the memory that OpenSSL allocates libc's, and so do we free it?  Where the program has an allocator of its own, an OpenSSL that it has loaded uses
- * that one; one that came with us alone does not.  (An executable may have a place of its own for libc's malloc.)
+ * Is the memory that OpenSSL allocates libc's, and so do we free it?  Where the program has an allocator of its own, an OpenSSL
+ * that it has loaded uses that one; one that came with us alone does not.  (An executable may have a place of its own for libc's
+ * malloc.)
  */
 static bool
 is_libcs(void *program, void *libc)

@@ -236,8 +236,8 @@ put(enum log_level level, const char *message)
 }
 
 /*
- * Lines are similar that differ in numbers only: ports, milliseconds, process ids.  What stands behind the first semicolon does not count, for there
- * peers have their say, and a flood of them must not get round the limit by giving everybody another name.
+ * Lines are similar that differ in numbers only: ports, milliseconds, process ids.  What stands behind the first semicolon does not
+ * count, for there peers have their say, and a flood of them must not get round the limit by giving everybody another name.
  */
 static uint64_t
 hash_of(const char *s)

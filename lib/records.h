@@ -37,7 +37,10 @@ void records_free(struct records *);	/* wipes secrets; NULL is allowed */
 
 /* Bytes of the record that begins at in, header included; 0 = fewer than RECORDS_HEADER are there. */
 size_t records_size(const uint8_t *in, size_t len);
-/* Bytes that opening it takes for its data, in a record without padding exactly as many as these; 0 also = fewer than RECORDS_HEADER are there. */
+/*
+ * Bytes that opening it takes for its data, in a record without padding exactly as many as these; 0 also = fewer than
+ * RECORDS_HEADER are there.
+ */
 size_t records_room(const struct records *, const uint8_t *in, size_t len);
 
 /*
@@ -47,8 +50,9 @@ size_t records_room(const struct records *, const uint8_t *in, size_t len);
 enum records_result records_open(struct records *, const uint8_t *in, size_t len, size_t *used, uint8_t *out, size_t *n);
 
 /*
- * Each appends whole records to out and returns their size, 0 = failed.  records_seal: one record of len (1 .. RECORDS_PLAIN) bytes, behind what is owed
- * to the peer: the answer to a key update, a key update of our own where a key is worn out.  out has room for len + RECORDS_OVERHEAD.
+ * Each appends whole records to out and returns their size, 0 = failed.  records_seal: one record of len (1 .. RECORDS_PLAIN)
+ * bytes, behind what is owed to the peer: the answer to a key update, a key update of our own where a key is worn out.  out has
+ * room for len + RECORDS_OVERHEAD.
  */
 size_t records_seal(struct records *, const uint8_t *data, size_t len, uint8_t *out);
 size_t records_alert(struct records *, uint8_t *out);	/* close_notify; after a failure that the peer must know, its alert */

@@ -42,8 +42,8 @@ enum {
 };
 
 /*
- * A connection on its way: this, then partial, held, out, debt.  Our end of the pair has one byte in its receive queue that was put there before
- * the program's end was used: closed unread it makes a reset of what would be an end of stream.
+ * A connection on its way: this, then partial, held, out, debt.  Our end of the pair has one byte in its receive queue that was put
+ * there before the program's end was used: closed unread it makes a reset of what would be an end of stream.
  */
 struct relay_parcel {
 	struct engine_records records;

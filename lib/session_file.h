@@ -1,10 +1,10 @@
 /*
  * session_file.h - sessions of clients that outlive their process: `wrapsock/sessions` in the user's runtime directory. libc only.
  *
- * A file of fixed size in slots, each with one session under a key.  What is taken out is wiped there: no two processes get the same.  Nothing
- * waits: a place that another process works at is passed over.  Folder and file must be the effective user's own and nobody else's to read or write,
- * and are opened anew in each call.  What is in the file is as secret as the connections that it resumes, and as trusted as the certificates that
- * were verified for them.
+ * A file of fixed size in slots, each with one session under a key.  What is taken out is wiped there: no two processes get the
+ * same.  Nothing waits: a place that another process works at is passed over.  Folder and file must be the effective user's own and
+ * nobody else's to read or write, and are opened anew in each call.  What is in the file is as secret as the connections that it
+ * resumes, and as trusted as the certificates that were verified for them.
  */
 #ifndef WRAPSOCK_SESSION_FILE_H
 #define WRAPSOCK_SESSION_FILE_H

@@ -97,7 +97,10 @@ lives(uint64_t who)
 	return now == UNKNOWN ? raw_syscall(SYS_kill, pid, 0, 0, 0, 0, 0) != -ESRCH : now == who;
 }
 
-/* Thousands of connections have the same relatives, and are asked about in one go: an answer is good for the clock's tick, and death for ever. */
+/*
+ * Thousands of connections have the same relatives, and are asked about in one go: an answer is good for the clock's tick, and
+ * death for ever.
+ */
 static bool
 lives_now(uint64_t who)
 {

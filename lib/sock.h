@@ -1,8 +1,8 @@
 /*
  * sock.h - a socket of the explicit API, for the files that are its calls. Private to lib/sock*.c.
  *
- * A socket is plain and waits for TCP, or its bytes go through conn and nothing else; there is no way back but unwrap.  Calls hold the socket
- * while they run, so that memory and descriptor outlive wrapsock_close until the last of them has left.
+ * A socket is plain and waits for TCP, or its bytes go through conn and nothing else; there is no way back but unwrap.  Calls hold
+ * the socket while they run, so that memory and descriptor outlive wrapsock_close until the last of them has left.
  */
 #ifndef WRAPSOCK_SOCK_H
 #define WRAPSOCK_SOCK_H
@@ -59,7 +59,10 @@ sock_putp(struct wrapsock_sock **s)
 
 /* 0 if conn can be used; else -1, E_STATE with what. */
 int sock_usable(struct wrapsock_sock *, const char *what);
-/* What a verb of the core returned, -errno, becomes the call's failure. events: what it was waiting for if it was the network. Always -1. */
+/*
+ * What a verb of the core returned, -errno, becomes the call's failure. events: what it was waiting for if it was the network.
+ * Always -1.
+ */
 int sock_fail(struct wrapsock_sock *, int r, short events);
 void sock_apply_timeout(struct wrapsock_sock *, int ms);	/* to conn; -1 = none */
 

@@ -1,7 +1,8 @@
 /*
  * sock_fork.c - sockets in a child: both processes have them, each direction is for whom uses it next.
  *
- * The list is that of the listeners and of the sockets with a connection of ours; its lock is held across fork, so that the child finds it whole.
+ * The list is that of the listeners and of the sockets with a connection of ours; its lock is held across fork, so that the child
+ * finds it whole.
  */
 #include "sock.h"
 

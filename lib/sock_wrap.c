@@ -51,8 +51,8 @@ timeout_of(int fd)
 }
 
 /*
- * A socket that says it is not connected may have been, and may hold bytes that were sent before there was TLS (CVE-2023-40217): a peer that
- * closes early must not get them read as if they had come through it.
+ * A socket that says it is not connected may have been, and may hold bytes that were sent before there was TLS (CVE-2023-40217): a
+ * peer that closes early must not get them read as if they had come through it.
  */
 static int
 look_unconnected(int fd, struct found *f)

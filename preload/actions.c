@@ -1,9 +1,10 @@
 /*
  * actions.c - what posix_spawn's file actions will do with our descriptors.
  *
- * The child's dup2 happens inside libc and clears close-on-exec: the wire itself would be the new program's, so the relay takes it before.  Actions may be recorded long
- * before a socket is connected, so they are read when they are used.  Their layout is glibc's own (posix/spawn_int.h), the same since
- * 2.29; a sample made by libc's functions has to read as it was made, or else nothing is spawned with actions beside a wrapped descriptor.
+ * The child's dup2 happens inside libc and clears close-on-exec: the wire itself would be the new program's, so the relay takes it
+ * before.  Actions may be recorded long before a socket is connected, so they are read when they are used.  Their layout is glibc's
+ * own (posix/spawn_int.h), the same since 2.29; a sample made by libc's functions has to read as it was made, or else nothing is
+ * spawned with actions beside a wrapped descriptor.
  */
 #include "actions.h"
 

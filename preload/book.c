@@ -243,7 +243,10 @@ miss(struct book *old)
 	complain(old, ": is gone");
 }
 
-/* With the lock held. A broken new version keeps the old one, and so does a file that is gone; half a version may be one that is being written. */
+/*
+ * With the lock held. A broken new version keeps the old one, and so does a file that is gone; half a version may be one that is
+ * being written.
+ */
 static void
 reread(void)
 {

@@ -23,8 +23,8 @@ const struct policy *book_policy(const struct book *);	/* NULL = there is none t
 struct policy_verdict book_match(const struct book *, const struct policy_query *);	/* for this program; of a book with a policy */
 
 /*
- * The rule's config, counted; made at its first use, and again when a file it names has changed.  NULL: the rule is void, *error = EACCES, or the
- * library cannot be had, ELIBACC; why says so.
+ * The rule's config, counted; made at its first use, and again when a file it names has changed.  NULL: the rule is void, *error =
+ * EACCES, or the library cannot be had, ELIBACC; why says so.
  */
 struct config *book_config(struct book *, int rule, int *error, char *why, size_t size);
 

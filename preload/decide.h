@@ -20,8 +20,8 @@ enum follow_exec decide_follow_exec(void);	/* of the first rule that fits the pr
 const char *decide_policy_path(void);	/* absolute; NULL = none found */
 
 /*
- * Before a connect to addr, after an accept at local address addr.  0 = leave it plain; -errno = refuse (logged); 1 = *conn is the new connection
- * to peer (connected: TCP is established), *route what its rule says of that.
+ * Before a connect to addr, after an accept at local address addr.  0 = leave it plain; -errno = refuse (logged); 1 = *conn is the
+ * new connection to peer (connected: TCP is established), *route what its rule says of that.
  */
 int decide(enum config_role, const struct sockaddr *addr, socklen_t len, const struct sockaddr *peer, bool connected, struct conn **conn,
 	   enum route *route);

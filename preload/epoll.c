@@ -242,7 +242,10 @@ epoll_fork_child(void)
 		chunks[i / CHUNK][i % CHUNK].inherited = true;
 }
 
-/* "tfd: 5 events: 4000001d data: ..." among the lines that the kernel has of the set: a one-shot watch that was reported has lost its events. */
+/*
+ * "tfd: 5 events: 4000001d data: ..." among the lines that the kernel has of the set: a one-shot watch that was reported has lost
+ * its events.
+ */
 static bool
 spent_there(const struct watch *w)
 {

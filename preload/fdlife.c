@@ -116,8 +116,8 @@ doubled(struct sock *s, int newfd, bool cloexec)
 }
 
 /*
- * In a vfork child nothing can be noted, and a copy of the wire would be nobody's: whatever becomes of its close-on-exec, the new program could get
- * it bare.  What is doubled there is meant for the new program.
+ * In a vfork child nothing can be noted, and a copy of the wire would be nobody's: whatever becomes of its close-on-exec, the new
+ * program could get it bare.  What is doubled there is meant for the new program.
  */
 static int
 foreign_goes(struct sock *s, int fd)

@@ -35,8 +35,8 @@ static int owner_pid;
 static _Atomic unsigned top;	/* highest number ever bound: walks end there */
 
 /*
- * Reserved for as many as fs.nr_open usually allows, whatever the limit says today: limits rise later, and looking would cost every program's
- * start.  Of a huge page it would touch a corner.
+ * Reserved for as many as fs.nr_open usually allows, whatever the limit says today: limits rise later, and looking would cost every
+ * program's start.  Of a huge page it would touch a corner.
  */
 void
 fdtab_start(void)

@@ -1,8 +1,8 @@
 /*
  * goodbye.c - connections that close with an exec: the peer is told, as it would be by a close.
  *
- * Whether the exec will succeed can only be guessed, and there is no later moment.  So it is asked whether there is a program to run; an exec that
- * fails none the less has ended those connections for writing.
+ * Whether the exec will succeed can only be guessed, and there is no later moment.  So it is asked whether there is a program to
+ * run; an exec that fails none the less has ended those connections for writing.
  */
 #include "goodbye.h"
 

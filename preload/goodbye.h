@@ -6,7 +6,10 @@
 
 #include <stdbool.h>
 
-/* Before the exec, if there is such a program: close_notify on open connections that no other process holds. How many. path "" = dirfd itself. */
+/*
+ * Before the exec, if there is such a program: close_notify on open connections that no other process holds. How many. path "" =
+ * dirfd itself.
+ */
 int goodbye_at_exec(int dirfd, const char *path, int flags, bool search);
 void goodbye_in_vain(void);	/* the exec has failed: those are shut for writing, and the log has a line */
 

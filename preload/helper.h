@@ -1,8 +1,8 @@
 /*
  * helper.h - wrapsock-relay from outside: found or started, given connections, asked about them.
  *
- * The processes of a tree that run as one user share a helper: its address is chosen before a child can need it, and goes along with fork and exec.  Nothing is
- * kept open.  Everything works in a vfork child.  errno is not touched.
+ * The processes of a tree that run as one user share a helper: its address is chosen before a child can need it, and goes along
+ * with fork and exec.  Nothing is kept open.  Everything works in a vfork child.  errno is not touched.
  */
 #ifndef WRAPSOCK_HELPER_H
 #define WRAPSOCK_HELPER_H

@@ -181,8 +181,8 @@ inherited(int fd)
 }
 
 /*
- * Does the kernel's table of descriptors end here, or before?  select ignores numbers beyond it (select(2), BUGS); those in it must be open.
- * A kernel that does not ignore them says no.
+ * Does the kernel's table of descriptors end here, or before?  select ignores numbers beyond it (select(2), BUGS); those in it must
+ * be open. A kernel that does not ignore them says no.
  */
 static bool
 table_ends(int size)

@@ -22,7 +22,10 @@ set_status(struct sock *s, int fd, long flags)
 	return r;
 }
 
-/* The kernel's flag stays on: a descriptor that a new program is meant to have leaves us with the exec. In a vfork child, where nothing is noted, now. */
+/*
+ * The kernel's flag stays on: a descriptor that a new program is meant to have leaves us with the exec. In a vfork child, where
+ * nothing is noted, now.
+ */
 static int
 set_cloexec(struct sock *s, int fd, bool on)
 {

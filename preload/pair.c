@@ -122,8 +122,9 @@ raised(int fd)
 }
 
 /*
- * The byte that stays unread pins its buffer, up to 64 KiB where sendfile made it, and a Unix socket is writable when a quarter of its room is used:
- * with the usual room it would never be again.  The kernel doubles what is asked for, and cuts it to wmem_max before.
+ * The byte that stays unread pins its buffer, up to 64 KiB where sendfile made it, and a Unix socket is writable when a quarter of
+ * its room is used: with the usual room it would never be again.  The kernel doubles what is asked for, and cuts it to wmem_max
+ * before.
  */
 static void
 make_room(int end)

@@ -1,6 +1,6 @@
 /*
- * pair.h - the pair of Unix sockets that takes a connection's place: [0] for the program, [1] for the relay. The abstract name of the relay's end
- * tells what it stands for, and a byte in it that stays unread lets a close of it be a reset.
+ * pair.h - the pair of Unix sockets that takes a connection's place: [0] for the program, [1] for the relay. The abstract name of
+ * the relay's end tells what it stands for, and a byte in it that stays unread lets a close of it be a reset.
  */
 #ifndef WRAPSOCK_PAIR_H
 #define WRAPSOCK_PAIR_H

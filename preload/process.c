@@ -44,7 +44,10 @@ call_real(const struct image *i, char *const *envp)
 	}
 }
 
-/* The new program will be the same process, and own nothing of what the exec closes: out of the owners first, then it is seen who was the last. */
+/*
+ * The new program will be the same process, and own nothing of what the exec closes: out of the owners first, then it is seen who
+ * was the last.
+ */
 static int
 call_with(const struct image *i, char *const *envp)
 {

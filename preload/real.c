@@ -1,8 +1,8 @@
 /*
  * real.c - the table of libc's own functions, filled by one dlsym walk.
  *
- * Other libraries' constructors, and allocators, call us before our constructor runs; hence the stubs.  dlsym itself may allocate, an allocator may
- * read or map files: while the walk is under way the few calls that it can need are raw system calls.
+ * Other libraries' constructors, and allocators, call us before our constructor runs; hence the stubs.  dlsym itself may allocate,
+ * an allocator may read or map files: while the walk is under way the few calls that it can need are raw system calls.
  */
 #include "real.h"
 

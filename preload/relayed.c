@@ -97,7 +97,10 @@ give_away(struct sock *s, int fd, int *end)
 	return 0;
 }
 
-/* The end takes the number of the wire. Where it cannot, as above a limit that was lowered, that number must not stay a wire to write to. */
+/*
+ * The end takes the number of the wire. Where it cannot, as above a limit that was lowered, that number must not stay a wire to
+ * write to.
+ */
 static int
 put_end(int end, int fd, bool cloexec)
 {

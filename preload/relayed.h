@@ -1,8 +1,8 @@
 /*
  * relayed.h - sockets whose connection is wrapsock-relay's: how they get there, and what the program is told of them.
  *
- * The program's number becomes one end of a Unix pair, native in every respect.  The other end's abstract name carries TCP's addresses, so that a
- * number which arrives by exec or SCM_RIGHTS is known for what it is.
+ * The program's number becomes one end of a Unix pair, native in every respect.  The other end's abstract name carries TCP's
+ * addresses, so that a number which arrives by exec or SCM_RIGHTS is known for what it is.
  */
 #ifndef WRAPSOCK_RELAYED_H
 #define WRAPSOCK_RELAYED_H
@@ -12,8 +12,9 @@
 #include <sys/socket.h>
 
 /*
- * The connection of wrapped fd goes to the relay, its handshake finished first, and every number of it in this process becomes the end of
- * a pair.  0, or a negated errno value and one log line: the rule pins it inline, or it cannot be: then all is as before, or the connection is dead.
+ * The connection of wrapped fd goes to the relay, its handshake finished first, and every number of it in this process becomes the
+ * end of a pair.  0, or a negated errno value and one log line: the rule pins it inline, or it cannot be: then all is as before, or
+ * the connection is dead.
  */
 int relayed_take(struct sock *, int fd);
 /* The same in a vfork child, whose table is its parent's: of the child's numbers fd alone becomes the pair's end, close-on-exec or not. */

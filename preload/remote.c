@@ -1,4 +1,7 @@
-/* remote.c - libc's own clients that connect inside libc and give the program the connection: rcmd and rexec. What policy would wrap is refused. */
+/*
+ * remote.c - libc's own clients that connect inside libc and give the program the connection: rcmd and rexec. What policy would
+ * wrap is refused.
+ */
 #include "decide.h"
 #include "real.h"
 

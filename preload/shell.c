@@ -1,8 +1,8 @@
 /*
  * shell.c - system and popen: libc starts their shell itself, past posix_spawn's name, with the environment that it finds.
  *
- * So descriptors are seen to before, and where the environment would not keep the new programs wrapped, the shell that libc starts sets what is
- * missing and becomes the one that was asked for.
+ * So descriptors are seen to before, and where the environment would not keep the new programs wrapped, the shell that libc starts
+ * sets what is missing and becomes the one that was asked for.
  */
 #include "process.h"
 

@@ -109,8 +109,9 @@ inherit_lowat(struct conn *conn, int fd)
 }
 
 /*
- * A record of its own for each small write, and Nagle holding the second for the peer's delayed ACK: 40 ms that plain TCP does not have, whose first
- * answers meet a peer in quick-ack mode.  So the wire starts without Nagle; what the program asks for later, it gets.
+ * A record of its own for each small write, and Nagle holding the second for the peer's delayed ACK: 40 ms that plain TCP does not
+ * have, whose first answers meet a peer in quick-ack mode.  So the wire starts without Nagle; what the program asks for later, it
+ * gets.
  */
 static void
 without_nagle(struct sock *s, int fd)

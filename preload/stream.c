@@ -16,8 +16,8 @@ cut_other(int fd, struct sock *s, void *stale)
 }
 
 /*
- * Was the number closed behind our back, and is it another file now?  What was written has met the connection's state: under its other numbers it
- * has failed, and is cut.
+ * Was the number closed behind our back, and is it another file now?  What was written has met the connection's state: under its
+ * other numbers it has failed, and is cut.
  */
 static bool
 stale(struct sock *s, int fd, ssize_t r)
@@ -39,7 +39,10 @@ receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 	ssize_t r;
 
 	REFUSE_FOREIGN(s);
-	/* What is in memory would be given to a file that has the number by now, and be lost for the connection: the wire is not asked there. */
+	/*
+	 * What is in memory would be given to a file that has the number by now, and be lost for the connection: the wire is not
+	 * asked there.
+	 */
 	if (core->conn_pending(s->conn) && stale(s, fd, -ENOTSOCK))
 		return real.readv(fd, iov, iovcnt);
 	r = core->conn_recv(s->conn, fd, iov, iovcnt, flags);

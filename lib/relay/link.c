@@ -1,8 +1,8 @@
 /*
  * link.c - a connection's life in the relay: taken, run in turns, ended in the way that the program is to see.
  *
- * Our end of the pair always keeps one byte in its receive queue that has been processed: the kernel turns the close of an end with an unread
- * byte into ECONNRESET at the other one, behind all data, and the close of an empty one into an end of stream.
+ * Our end of the pair always keeps one byte in its receive queue that has been processed: the kernel turns the close of an end with
+ * an unread byte into ECONNRESET at the other one, behind all data, and the close of an empty one into an end of stream.
  */
 #include "link_impl.h"
 

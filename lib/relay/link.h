@@ -1,7 +1,8 @@
 /*
  * link.h - one connection in the relay: TLS records on the wire, plain bytes on our end of the program's pair.
  *
- * Nothing here waits.  Both descriptors are watched edge-triggered by the caller's epoll set; events go to link_event, work is done in link_run.
+ * Nothing here waits.  Both descriptors are watched edge-triggered by the caller's epoll set; events go to link_event, work is done
+ * in link_run.
  */
 #ifndef WRAPSOCK_LINK_H
 #define WRAPSOCK_LINK_H
@@ -17,8 +18,8 @@ struct link;
 enum link_side { LINK_WIRE, LINK_END };
 
 /*
- * Takes the two descriptors, and copies the parcel, `size` bytes with what follows it.  NULL = it cannot be continued, and the descriptors are
- * still the caller's.
+ * Takes the two descriptors, and copies the parcel, `size` bytes with what follows it.  NULL = it cannot be continued, and the
+ * descriptors are still the caller's.
  */
 struct link *link_new(int epoll, uint64_t id, int wire, int end, const struct relay_parcel *, size_t size);
 struct link *link_find(uint64_t id);

@@ -1,10 +1,10 @@
 /*
  * judge.c - one process that shows the connection core many certificates: judge FOLDER <MANIFEST
  *
- * A line of the manifest is tab-separated: NAME, client or server (what we are), the name expected (- = none), then KEY=VALUE settings.
- * The peer, OpenSSL as it is, shows FOLDER/NAME.pem with FOLDER/NAME.key, over a socket pair, once in TLS 1.2 and once in TLS 1.3; or on the
- * way FOLDER/NAME.forged is put in their place, in TLS 1.2 only.
- * A line of the answer: NAME, the version, what a program would get ("ok" or errno), what the peer was told, our line in the log.
+ * A line of the manifest is tab-separated: NAME, client or server (what we are), the name expected (- = none), then KEY=VALUE
+ * settings. The peer, OpenSSL as it is, shows FOLDER/NAME.pem with FOLDER/NAME.key, over a socket pair, once in TLS 1.2 and once in
+ * TLS 1.3; or on the way FOLDER/NAME.forged is put in their place, in TLS 1.2 only. A line of the answer: NAME, the version, what a
+ * program would get ("ok" or errno), what the peer was told, our line in the log.
  */
 #include "conn.h"
 #include "config.h"

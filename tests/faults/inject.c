@@ -1,11 +1,12 @@
 /*
  * inject.c - run a program, and all that it starts, with one of its system calls failing.
  *
- * inject [OPTION...] count COMMAND...              "KIND N" for each kind: how often it is called, in the whole tree
- * inject [OPTION...] KIND:AT:ERROR COMMAND...      the AT'th call of that kind fails with ERROR, or, with SHORT, moves one byte only
+ * inject [OPTION...] count COMMAND...              "KIND N" for each kind: how often it is called, in the whole tree inject
+ * [OPTION...] KIND:AT:ERROR COMMAND...      the AT'th call of that kind fails with ERROR, or, with SHORT, moves one byte only
  *
- * -e NAME=VALUE is put into the command's environment, -t SECONDS is what it may take (20).  What the loader does for a program is not counted: calls count from the first constructor on.  Our last line on standard error is
- * "inject: exit N", "inject: signal N" or "inject: hang", and whether the call was met; a hang is what outlasts SECONDS.
+ * -e NAME=VALUE is put into the command's environment, -t SECONDS is what it may take (20).  What the loader does for a program is
+ * not counted: calls count from the first constructor on.  Our last line on standard error is "inject: exit N", "inject: signal N"
+ * or "inject: hang", and whether the call was met; a hang is what outlasts SECONDS.
  */
 #include <sys/prctl.h>
 #include <sys/ptrace.h>

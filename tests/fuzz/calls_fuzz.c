@@ -1,9 +1,9 @@
 /*
  * calls_fuzz.c - sequences of the calls that libwrapsock-preload.so stands before, with a peer that follows the same script.
  *
- * Two bytes a step: what, and how much.  The object is linked in front of libc and the connection is one of TCP over loopback.  What the program writes
- * is a function of its place in the stream, in both directions, so that a retry writes the same and any loss, doubling or mixing shows.  On the
- * wire there is nothing but TLS records, whatever has been called.
+ * Two bytes a step: what, and how much.  The object is linked in front of libc and the connection is one of TCP over loopback.
+ * What the program writes is a function of its place in the stream, in both directions, so that a retry writes the same and any
+ * loss, doubling or mixing shows.  On the wire there is nothing but TLS records, whatever has been called.
  */
 #include "raw.h"
 

@@ -1,6 +1,6 @@
 /*
- * cert_fuzz.c - a certificate's bytes into the decoder. Whatever they are: an error with a sentence, or lists whose texts end, whose lengths are
- * true, and which hold no NUL that a reader of C strings would miss.
+ * cert_fuzz.c - a certificate's bytes into the decoder. Whatever they are: an error with a sentence, or lists whose texts end,
+ * whose lengths are true, and which hold no NUL that a reader of C strings would miss.
  */
 #include "cert.h"
 #include "wrapsock.h"

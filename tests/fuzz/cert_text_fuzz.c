@@ -1,6 +1,6 @@
 /*
- * cert_text_fuzz.c - texts of a certificate: what is read as PEM is written as PEM that reads the same, and a time that is taken lies between the years
- * 1 and 9999.
+ * cert_text_fuzz.c - texts of a certificate: what is read as PEM is written as PEM that reads the same, and a time that is taken
+ * lies between the years 1 and 9999.
  */
 #include "wrapsock.h"
 

@@ -1,8 +1,8 @@
 /*
  * conn_fuzz.c - a peer's bytes into the connection core: as a server, as a client, and behind a finished handshake.
  *
- * The first byte chooses which; the second how the program reads: sizes, peeks, FIONREAD, readiness.  Whatever the bytes are, a call returns a
- * count or an error, a failure is for ever, and nothing is read that was not sent.
+ * The first byte chooses which; the second how the program reads: sizes, peeks, FIONREAD, readiness.  Whatever the bytes are, a
+ * call returns a count or an error, a failure is for ever, and nothing is read that was not sent.
  */
 #include "conn.h"
 

@@ -1,9 +1,10 @@
 /*
- * records_fuzz.c - a peer's records into the record engine: bytes as they are, and content sealed with the right keys, which a peer can
- * choose, too.
+ * records_fuzz.c - a peer's records into the record engine: bytes as they are, and content sealed with the right keys, which a peer
+ * can choose, too.
  *
- * The first byte chooses version, suite and which of both; the content is cut into records by length bytes.  Whatever comes, no more plaintext leaves than
- * ciphertext came, a failure is for ever, and after anything but a failure data still goes out and is opened by the twin.
+ * The first byte chooses version, suite and which of both; the content is cut into records by length bytes.  Whatever comes, no
+ * more plaintext leaves than ciphertext came, a failure is for ever, and after anything but a failure data still goes out and is
+ * opened by the twin.
  */
 #include "records_impl.h"
 

@@ -1,7 +1,9 @@
 /*
- * session_fuzz.c - a file of sessions that somebody else has written: whatever is in it, a client shakes hands with its server, resumed or not.
+ * session_fuzz.c - a file of sessions that somebody else has written: whatever is in it, a client shakes hands with its server,
+ * resumed or not.
  *
- * The first byte chooses what is changed: the file as a whole, or the session in a slot that is otherwise in order, as a hostile writer would leave it.
+ * The first byte chooses what is changed: the file as a whole, or the session in a slot that is otherwise in order, as a hostile
+ * writer would leave it.
  */
 #include "config.h"
 #include "engine.h"

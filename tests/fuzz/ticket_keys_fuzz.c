@@ -1,6 +1,6 @@
 /*
- * ticket_keys_fuzz.c - a file of ticket keys: what is taken has keys of known lengths under different names, one of which seals; what is not is refused
- * in one line that shows no byte of the file.
+ * ticket_keys_fuzz.c - a file of ticket keys: what is taken has keys of known lengths under different names, one of which seals;
+ * what is not is refused in one line that shows no byte of the file.
  */
 #include "ticket_keys.h"
 

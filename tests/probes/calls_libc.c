@@ -1,4 +1,7 @@
-/* calls_libc - what libc does with sockets of its own, and functions that take or make a connection inside it (calls.h). PLAIN: a port without TLS. */
+/*
+ * calls_libc - what libc does with sockets of its own, and functions that take or make a connection inside it (calls.h). PLAIN: a
+ * port without TLS.
+ */
 #include "calls.h"
 
 #include <dlfcn.h>

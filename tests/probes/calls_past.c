@@ -1,4 +1,7 @@
-/* calls_past - what goes past every wrapper, and is in the manual as such: each writes in clear where policy says TLS (calls.h). PLAIN: a port without TLS. */
+/*
+ * calls_past - what goes past every wrapper, and is in the manual as such: each writes in clear where policy says TLS (calls.h).
+ * PLAIN: a port without TLS.
+ */
 #include "calls.h"
 
 #include "raw.h"

@@ -1,8 +1,10 @@
 /*
- * cancelled PORT CASE: threads are cancelled inside calls, or come to them cancelled; the connection stays what it was for the others.
+ * cancelled PORT CASE: threads are cancelled inside calls, or come to them cancelled; the connection stays what it was for the
+ * others.
  *
- * Cases: read peek trunc poll select epoll write waiter accept, cancelled while they wait; pending: cancelled before; disabled: not at all;
- * questions: calls that are no cancellation points; close; connect and server: a peer that says nothing, not even TLS; many: nothing is left behind.
+ * Cases: read peek trunc poll select epoll write waiter accept, cancelled while they wait; pending: cancelled before; disabled: not
+ * at all; questions: calls that are no cancellation points; close; connect and server: a peer that says nothing, not even TLS;
+ * many: nothing is left behind.
  */
 #include "probe.h"
 

@@ -1,4 +1,7 @@
-/* children PORT _Fork|daemon|daemon-null|double|forkpty|threaded|shells: what makes a process, with a connection that goes on in one of the two. */
+/*
+ * children PORT _Fork|daemon|daemon-null|double|forkpty|threaded|shells: what makes a process, with a connection that goes on in
+ * one of the two.
+ */
 #include "probe.h"
 
 #include <sys/wait.h>

@@ -1,4 +1,7 @@
-/* connect_nonblocking PORT poll|select|epoll|early|again|spin|retry [CLOSED-PORT]: one connect that does not wait, and how its outcome is learnt. */
+/*
+ * connect_nonblocking PORT poll|select|epoll|early|again|spin|retry [CLOSED-PORT]: one connect that does not wait, and how its
+ * outcome is learnt.
+ */
 #include "probe.h"
 
 #include <sys/epoll.h>

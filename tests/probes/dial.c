@@ -1,4 +1,7 @@
-/* dial PORT blocking|nonblocking|lazy [ADDRESS]: connect, say something worth hiding, listen; each step's errno, and the process goes on. */
+/*
+ * dial PORT blocking|nonblocking|lazy [ADDRESS]: connect, say something worth hiding, listen; each step's errno, and the process
+ * goes on.
+ */
 #include "probe.h"
 
 #include <netdb.h>

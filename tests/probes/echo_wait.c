@@ -1,8 +1,8 @@
 /*
  * echo_wait PORT HOW STYLE SIZE CHUNK PIECE BUFFERS: a non-blocking echo, both directions at once.
  *
- * HOW: poll ppoll select pselect epoll epoll-pwait epoll-pwait2 epoll-et epoll-oneshot. STYLE: once (one call an event), eagain (until EAGAIN),
- * short (until a short count, as nginx).
+ * HOW: poll ppoll select pselect epoll epoll-pwait epoll-pwait2 epoll-et epoll-oneshot. STYLE: once (one call an event), eagain
+ * (until EAGAIN), short (until a short count, as nginx).
  */
 #include "probe.h"
 

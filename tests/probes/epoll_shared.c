@@ -1,6 +1,6 @@
 /*
- * epoll_shared PORT blocking|nonblocking: an epoll set that two processes have after a fork, with registrations from before, and with those that each
- * makes on its own.
+ * epoll_shared PORT blocking|nonblocking: an epoll set that two processes have after a fork, with registrations from before, and
+ * with those that each makes on its own.
  */
 #include "probe.h"
 

@@ -1,4 +1,7 @@
-/* extras PORT: what TCP has beside a stream of bytes, and what becomes of it: refused in a way after which programs do without, or of no effect. */
+/*
+ * extras PORT: what TCP has beside a stream of bytes, and what becomes of it: refused in a way after which programs do without, or
+ * of no effect.
+ */
 #include "probe.h"
 
 #include <netinet/tcp.h>

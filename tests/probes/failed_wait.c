@@ -1,4 +1,7 @@
-/* failed_wait PORT poll|select|epoll|early|edge|recv: what readiness says of a non-blocking connect that fails, until the program has asked why, and then. */
+/*
+ * failed_wait PORT poll|select|epoll|early|edge|recv: what readiness says of a non-blocking connect that fails, until the program
+ * has asked why, and then.
+ */
 #include "probe.h"
 
 #include <sys/epoll.h>

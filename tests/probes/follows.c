@@ -1,6 +1,6 @@
 /*
- * follows PORT HOW: a program started in that way, with an environment that was wiped, connects and is answered; `follows PORT child` is that program,
- * and `follows PORT again` starts it once more.
+ * follows PORT HOW: a program started in that way, with an environment that was wiped, connects and is answered; `follows PORT
+ * child` is that program, and `follows PORT again` starts it once more.
  */
 #include "probe.h"
 

@@ -1,7 +1,7 @@
 /*
- * forgets client|keep PORT | server PORT COUNT: a word is read and goes back in a connection, COUNT times for a server, in every way that passes through buffers
- * of the library; then the connection is closed and our own buffers are wiped.  "done", and the process stays, to be looked at.  keep
- * has another connection then, which is not closed.
+ * forgets client|keep PORT | server PORT COUNT: a word is read and goes back in a connection, COUNT times for a server, in every
+ * way that passes through buffers of the library; then the connection is closed and our own buffers are wiped.  "done", and the
+ * process stays, to be looked at.  keep has another connection then, which is not closed.
  */
 #include "probe.h"
 

@@ -1,4 +1,7 @@
-/* gathers PORT FILE WAY: what a program writes in parts is in one packet where it says so, by the kernel's count of its packets with data. */
+/*
+ * gathers PORT FILE WAY: what a program writes in parts is in one packet where it says so, by the kernel's count of its packets
+ * with data.
+ */
 #include "probe.h"
 
 #include <sys/sendfile.h>

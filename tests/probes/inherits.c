@@ -1,4 +1,7 @@
-/* inherits PORT exec|system|popen|unseen|look FD: a started program looks at the number it inherits; what the kernel would hand to an exec that nobody sees. */
+/*
+ * inherits PORT exec|system|popen|unseen|look FD: a started program looks at the number it inherits; what the kernel would hand to
+ * an exec that nobody sees.
+ */
 #include "probe.h"
 
 #include <sys/wait.h>

@@ -1,7 +1,7 @@
 /*
- * leaves PORT HOW: ways in which a descriptor leaves the hands of the library, and what the program sees of it afterwards: zero one stream streams early exec
- * exec-asks meant spawn system popen vfork vfork-dup vfork-flag vfork-ioctl pass pass-asks last names options children epoll reset; `leaves - child FD` is
- * the program that some of them start, `leaves - asks FD` one that asks more.
+ * leaves PORT HOW: ways in which a descriptor leaves the hands of the library, and what the program sees of it afterwards: zero one
+ * stream streams early exec exec-asks meant spawn system popen vfork vfork-dup vfork-flag vfork-ioctl pass pass-asks last names
+ * options children epoll reset; `leaves - child FD` is the program that some of them start, `leaves - asks FD` one that asks more.
  */
 #include "probe.h"
 

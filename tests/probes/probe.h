@@ -1,4 +1,7 @@
-/* probe.h - what the probes share. A probe shows one pattern of calls and prints what it saw; over TLS it must print what it prints over TCP. */
+/*
+ * probe.h - what the probes share. A probe shows one pattern of calls and prints what it saw; over TLS it must print what it prints
+ * over TCP.
+ */
 #ifndef PROBE_H
 #define PROBE_H
 

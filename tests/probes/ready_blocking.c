@@ -1,4 +1,7 @@
-/* ready_blocking PORT poll|select|epoll|epoll-et: a blocking descriptor is read only when it is said to be readable, and then never blocks. */
+/*
+ * ready_blocking PORT poll|select|epoll|epoll-et: a blocking descriptor is read only when it is said to be readable, and then never
+ * blocks.
+ */
 #include "probe.h"
 
 #include <sys/epoll.h>

@@ -1,6 +1,7 @@
 /*
- * reloads PORT DIRECTORY COUNT: before each of COUNT connections policy.conf and roots.pem in DIRECTORY are replaced; every third time by something
- * broken.  Prints what the second half of them has left behind.  Its clock runs fast: files are looked at once a second.
+ * reloads PORT DIRECTORY COUNT: before each of COUNT connections policy.conf and roots.pem in DIRECTORY are replaced; every third
+ * time by something broken.  Prints what the second half of them has left behind.  Its clock runs fast: files are looked at once a
+ * second.
  */
 #include "probe.h"
 

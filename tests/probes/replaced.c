@@ -1,6 +1,6 @@
 /*
- * replaced PORT path|search|forked|missing|no-program FILE: a process that execs, and with it closes the connection, or tries to; FILE can be executed,
- * yet is no program.
+ * replaced PORT path|search|forked|missing|no-program FILE: a process that execs, and with it closes the connection, or tries to;
+ * FILE can be executed, yet is no program.
  */
 #include "probe.h"
 

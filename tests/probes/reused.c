@@ -1,4 +1,7 @@
-/* reused PORT FILE: a connection's number is closed where nobody sees it, and given out again for a file, in which nobody but us may write. */
+/*
+ * reused PORT FILE: a connection's number is closed where nobody sees it, and given out again for a file, in which nobody but us
+ * may write.
+ */
 #include "probe.h"
 
 #include <dlfcn.h>

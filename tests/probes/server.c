@@ -1,6 +1,6 @@
 /*
- * server PORT block|thread|poll|epoll|epoll-et|epoll-oneshot|prefork|accept-fork|accept4 [COUNT]: an echo server in the shapes that servers have.
- * A connection ends at the client's end, or behind a line "bye"; the server after COUNT connections.
+ * server PORT block|thread|poll|epoll|epoll-et|epoll-oneshot|prefork|accept-fork|accept4 [COUNT]: an echo server in the shapes that
+ * servers have. A connection ends at the client's end, or behind a line "bye"; the server after COUNT connections.
  */
 #include "probe.h"
 

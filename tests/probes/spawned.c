@@ -1,4 +1,7 @@
-/* spawned PORT OUTPUT: file actions recorded before the socket they name is connected; a program spawned with them may write to OUTPUT, not to it. */
+/*
+ * spawned PORT OUTPUT: file actions recorded before the socket they name is connected; a program spawned with them may write to
+ * OUTPUT, not to it.
+ */
 #include "probe.h"
 
 #include <sys/wait.h>

@@ -1,6 +1,7 @@
 /*
- * worker SOCKET: a nursery. For every name on standard input it forks an actor of that name, in a process group of its own, which connects to
- * the driver's SOCKET and executes what it is sent.  Many sequences so share one start of the process under the preload.
+ * worker SOCKET: a nursery. For every name on standard input it forks an actor of that name, in a process group of its own, which
+ * connects to the driver's SOCKET and executes what it is sent.  Many sequences so share one start of the process under the
+ * preload.
  */
 #include "worker.h"
 
@@ -184,9 +185,9 @@ wire_has(int fd, const char *want)
 }
 
 /*
- * "@s3:1200/1100,s4:end,s5:reset" before the words: what the other end has sent must have arrived before this operation looks, so many bytes on
- * the wire or so many unread at the end of a pair: on loopback a matter of microseconds, which would otherwise be the only thing that differs
- * from run to run.
+ * "@s3:1200/1100,s4:end,s5:reset" before the words: what the other end has sent must have arrived before this operation looks, so
+ * many bytes on the wire or so many unread at the end of a pair: on loopback a matter of microseconds, which would otherwise be the
+ * only thing that differs from run to run.
  */
 static void
 arrive(char *list)
@@ -203,8 +204,8 @@ arrive(char *list)
 }
 
 /*
- * Has the relay sent all that it was given? Its wire's bytes not yet acknowledged are part of what it says is unsent; how the count of those
- * acknowledged relates to that of those sent is known from a moment when there were none.
+ * Has the relay sent all that it was given? Its wire's bytes not yet acknowledged are part of what it says is unsent; how the count
+ * of those acknowledged relates to that of those sent is known from a moment when there were none.
  */
 static bool
 relay_idle(int i)

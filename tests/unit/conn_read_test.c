@@ -63,7 +63,10 @@ reading(const struct variant *v, bool alone)
 	pair_end(&p);
 }
 
-/* Suites differ in how much longer than its data a record is: what a record has beyond the caller's room must be announced in all of them. */
+/*
+ * Suites differ in how much longer than its data a record is: what a record has beyond the caller's room must be announced in all
+ * of them.
+ */
 static const struct {
 	const char *name;
 	int version;

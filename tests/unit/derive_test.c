@@ -1,6 +1,6 @@
 /*
- * derive_test.c - TLS 1.3's key derivation, ours beside that of OpenSSL's default provider: every mode, with and without what libssl leaves out,
- * over the digests of its suites and others, up to lengths that take several blocks; and what must be refused.
+ * derive_test.c - TLS 1.3's key derivation, ours beside that of OpenSSL's default provider: every mode, with and without what
+ * libssl leaves out, over the digests of its suites and others, up to lengths that take several blocks; and what must be refused.
  */
 #include "engine_openssl.h"
 

@@ -1,11 +1,12 @@
 /*
- * fault_test.c - one call fails: every system call of the core and the explicit API with each of its errors and cut short, every allocation of ours
- * and of OpenSSL's.  A short scenario for each face, role, version and mode is run once for each fault.  Whatever fails: the program gets an
- * error that fits or does not notice, nothing hangs, nothing leaks, the connection that is dead stays so and is told of in one line, the peer
- * gets a prefix of what was written and takes no cut stream for a whole one, and nothing is on the wire but TLS.
+ * fault_test.c - one call fails: every system call of the core and the explicit API with each of its errors and cut short, every
+ * allocation of ours and of OpenSSL's.  A short scenario for each face, role, version and mode is run once for each fault.
+ * Whatever fails: the program gets an error that fits or does not notice, nothing hangs, nothing leaks, the connection that is dead
+ * stays so and is told of in one line, the peer gets a prefix of what was written and takes no cut stream for a whole one, and
+ * nothing is on the wire but TLS.
  *
- * FAULTS=all runs all of them, else a sample by SEED (1); FAULTS='SCENARIO:KIND:AT:ERROR' runs one, and says what it did.
- * limit: 3000
+ * FAULTS=all runs all of them, else a sample by SEED (1); FAULTS='SCENARIO:KIND:AT:ERROR' runs one, and says what it did. limit:
+ * 3000
  */
 #include "ssl.h"
 

@@ -1,9 +1,10 @@
 /*
  * faults.h - one call of the code under test fails: the Nth system call of a kind, or the Nth allocation, its own or OpenSSL's.
  *
- * System calls are trapped by a seccomp filter and made, or not, by the handler of SIGSYS, so the objects are those that are shipped, raw calls and
- * libc's alike.  Allocations of the rooms come by way of ld's --wrap, OpenSSL's by CRYPTO_set_mem_functions.  Calls count between
- * faults_arm and faults_disarm only.  The filter cannot be removed, and children would die of it: trap in a process of its own.
+ * System calls are trapped by a seccomp filter and made, or not, by the handler of SIGSYS, so the objects are those that are
+ * shipped, raw calls and libc's alike.  Allocations of the rooms come by way of ld's --wrap, OpenSSL's by CRYPTO_set_mem_functions.
+ * Calls count between faults_arm and faults_disarm only.  The filter cannot be removed, and children would die of it: trap in a
+ * process of its own.
  */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H

@@ -404,7 +404,10 @@ test_bytes(int v)
 	}
 }
 
-/* What the peer, or somebody on the way, may put between the records of a handshake, where an answer in clear would be taken for the peer's. */
+/*
+ * What the peer, or somebody on the way, may put between the records of a handshake, where an answer in clear would be taken for
+ * the peer's.
+ */
 static const struct bytes_case injected[] = {
 	{ "a fatal alert", BYTES("\x15\x03\x03\0\x02\x02\x28"), EPROTO, 0 },
 	{ "a fatal alert of no kind", BYTES("\x15\x03\x03\0\x02\x02\xfe"), EPROTO, 0 },
@@ -415,7 +418,10 @@ static const struct bytes_case injected[] = {
 	{ "an answer", BYTES("220 2.0.0 ready\r\n250 OK\r\n"), EPROTO, 0 },
 };
 
-/* At every place of the peer's handshake that is `step` bytes behind another, and behind its end. Nothing of it is data; there is no success. */
+/*
+ * At every place of the peer's handshake that is `step` bytes behind another, and behind its end. Nothing of it is data; there is
+ * no success.
+ */
 static void
 test_injected(int v, const struct bytes_case *k, size_t step)
 {

@@ -1,4 +1,7 @@
-/* session_file_test.c - the file of sessions: what goes in comes out once; whose it may be; what is damaged, and who is in it at the same time. */
+/*
+ * session_file_test.c - the file of sessions: what goes in comes out once; whose it may be; what is damaged, and who is in it at
+ * the same time.
+ */
 #include "session_file.h"
 
 #include "identity.h"

@@ -346,8 +346,13 @@ where_it_is(void)
 static void
 raised_rights(void)
 {
+	const char *preload = getenv("LD_PRELOAD");
 	char copy[96], command[400];
 
+	if (preload && strstr(preload, "vgpreload")) {
+		printf("SKIP: %s: valgrind starts no program that raises its rights\n", current);
+		return;
+	}
 	snprintf(copy, sizeof copy, "%s", at("raised"));
 	snprintf(command, sizeof command, "cp /proc/%d/exe %s && chown 54321 %s && chmod 4755 %s", getpid(), copy, copy, copy);
 	must(system(command) == 0 && chmod(dir, 0711) == 0 && setenv("XDG_RUNTIME_DIR", dir, 1) == 0, command);

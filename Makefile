@@ -216,10 +216,10 @@ fuzz:	## each fuzz target for FUZZ_SECONDS (60)
 	@$(build-once) $(fuzz) fuzzers
 	@BUILD=build/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) SUITE=fuzz tests/run
 
-# Three quarters of an hour, QUICK=1 a quarter, on a machine that does nothing else. tests/bench/run.py --help has the groups and set-ups.
+# An hour and more, QUICK=1 half of that, on a machine that does nothing else. tests/bench/run.py --help has the groups and set-ups.
 bench-arguments = --version=$(VERSION) $(if $(S),-s '$(S)') $(if $(SETUPS),-w '$(SETUPS)') $(if $(MATCH),-m '$(MATCH)') $(if $(ROUNDS),-r $(ROUNDS)) \
 	$(if $(SECONDS),-t $(SECONDS)) $(if $(QUICK),-q) $(if $(OUT),-o '$(OUT)')
-bench:	## CPU, latency and memory beside plain TCP, native TLS and proxies; QUICK=1 for everything in 15 minutes, S='redis nginx' MATCH='4 KiB' ROUNDS=3 SECONDS=3
+bench:	## CPU, latency and memory beside plain TCP, native TLS and proxies; QUICK=1 for short rounds, S='redis nginx' MATCH='4 KiB' ROUNDS=3 SECONDS=3
 	@tests/install-packages build bench
 	@$(build-once) all $(benches)
 	@BUILD=$(abspath $(BUILD)) tests/bench/run.py $(bench-arguments)

@@ -159,7 +159,7 @@ def arguments():
     parser.add_argument("-r", "--rounds", type=int, metavar="N", help="rounds (3; quick: 2)")
     parser.add_argument("-t", "--seconds", type=float, metavar="N", help="seconds of a sample (3; quick: 1)")
     parser.add_argument("-q", "--quick", action="store_true",
-                        help="everything in a quarter of an hour: short rounds, 1,000 idle connections; ratios to look at, no figures to quote")
+                        help="everything in short rounds, 1,000 idle connections; ratios to look at, no figures to quote")
     parser.add_argument("-o", "--out", metavar="FOLDER", help="where table.txt, summary.md, figures.json and the plots go (BUILD/bench/out)")
     parser.add_argument("--version", metavar="TEXT", default="", dest="revision", help="of wrapsock, for the header")
     return parser.parse_args()

@@ -10,11 +10,17 @@
 #include "log.h"
 #include "raw.h"
 
+#include <sys/prctl.h>
+
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
+
+enum { LINGER = 60 * 1000 };		/* an exit that waits for the relay: milliseconds without any progress */
 
 static _Atomic bool used;		/* this process has given the relay something */
 
@@ -388,12 +394,35 @@ finish_one(int fd, struct sock *s, void *arg)
 		raw_shutdown(fd, SHUT_WR);
 }
 
-/* With init ends everything in its namespace, the relay too. */
+/* Other processes may have this connection and write on: then it is enough that there was a moment without an unsent byte. */
+static void
+deliver_one(int fd, struct sock *s, void *arg)
+{
+	struct timespec tick = { 0, 5 * 1000000 };
+	int least = INT_MAX, n, idle = 0;
+
+	(void)arg;
+	while (s->phase == SOCK_RELAYED && relayed_unsent(fd, &n) == 0 && n > 0 && idle < LINGER) {
+		idle = n < least ? 0 : idle + 5;
+		least = n < least ? n : least;
+		raw_syscall(SYS_nanosleep, (long)&tick, 0, 0, 0, 0, 0);
+	}
+}
+
+static bool
+subreaper(void)
+{
+	int is = 0;
+
+	return raw_syscall(SYS_prctl, PR_GET_CHILD_SUBREAPER, (long)&is, 0, 0, 0, 0) == 0 && is;
+}
+
+/* With init ends everything in its namespace, the relay too; whoever started a subreaper may end all that it leaves behind. */
 void
 relayed_finish(void)
 {
-	if (!used || getpid() != 1)
+	if (!used || (getpid() != 1 && !subreaper()))
 		return;
-	fdtab_each(finish_one, NULL);
+	fdtab_each(getpid() == 1 ? finish_one : deliver_one, NULL);
 	helper_drain();
 }

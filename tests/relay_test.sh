@@ -218,6 +218,33 @@ testProcessOne() {
     assertEquals "$err" "150000 bytes, end" "$(cat "$tmp/collected")"
 }
 
+# Whoever started a subreaper may end all that it leaves behind: its exit waits as that of process 1 does.
+testSubreaperEnds() {
+    _p=$(free_port)
+    "$PYTHON" -c "$collect" "$_p" "$certs" 1.5 >"$tmp/collected" &
+    pid=$!
+    wait_listen "$_p"
+    # shellcheck disable=SC2086
+    run timeout 20 "$PYTHON" -c '
+import ctypes, os, signal, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+print(subprocess.run(sys.argv[1:]).returncode)
+left = open("/proc/self/task/%d/children" % os.getpid()).read().split()
+print([open("/proc/%s/comm" % child).read().strip() for child in left])
+for child in left:
+    os.kill(int(child), signal.SIGKILL)' $wrapped "$PYTHON" -c '
+import ctypes, os, socket, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+os.dup2(s.fileno(), 0)
+os.write(0, bytes(4000000))
+os._exit(0)' "$_p"
+    wait $pid
+    assertEquals "$err" "0
+['wrapsock-relay']" "$out"
+    assertEquals "all of it" 4000000 "$(cut -d' ' -f1 "$tmp/collected")"
+}
+
 # A subreaper gets the relay as it gets every orphan: it may wait for it, and need not.
 testSubreaper() {
     # shellcheck disable=SC2086

@@ -356,20 +356,22 @@ raised_rights(void)
 	snprintf(copy, sizeof copy, "%s", at("raised"));
 	snprintf(command, sizeof command, "cp /proc/%d/exe %s && chown 54321 %s && chmod 4755 %s", getpid(), copy, copy, copy);
 	must(system(command) == 0 && chmod(dir, 0711) == 0 && setenv("XDG_RUNTIME_DIR", dir, 1) == 0, command);
-	snprintf(command, sizeof command, "ASAN_OPTIONS=detect_leaks=0 %s raised", copy);	/* a leak check needs ptrace */
+	snprintf(command, sizeof command, "%s raised", copy);
 	CHECK_IS(system(command), 0);
 	must(unsetenv("XDG_RUNTIME_DIR") == 0 && chmod(dir, 0700) == 0 && unlink(copy) == 0, copy);
 }
 
-static int
+/* Ends without a leak check: that wants to trace this program, which a program with raised rights does not allow. */
+static void
 run_raised(void)
 {
 	char *where = session_file_folder(err, sizeof err);
 
 	if (!where && strcmp(err, "not for a program with raised rights") == 0)
-		return 0;
+		_exit(0);
 	printf("%s: %s\n", where ? where : "nowhere", err);
-	return 1;
+	fflush(stdout);
+	_exit(1);
 }
 
 static const struct row {
@@ -389,7 +391,7 @@ int
 main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "raised") == 0)
-		return run_raised();
+		run_raised();
 	make_dir();
 	more = said;
 	snprintf(own, sizeof own, "%s", at("wrapsock"));

@@ -325,6 +325,7 @@ finished(struct engine *e)
 		memcpy(e->alpn, alpn, len);
 	}
 	e->done = true;
+	SSL_set_mode(e->ssl, SSL_MODE_RELEASE_BUFFERS);	/* from now on: a handshake would have one made for each of its messages */
 	e->overhead = engine_overhead_of(e->ssl);
 	engine_session_made(e);
 	if (e->config->role == CONFIG_SERVER && SSL_version(e->ssl) == TLS1_3_VERSION)
@@ -354,6 +355,8 @@ engine_handshake(struct engine *e)
 	r = ret == 1 ? finished(e) : translate(e, ret);
 	if (r == ENGINE_CLOSED)
 		r = engine_failure(e);
+	if (e->ssl)
+		SSL_free_buffers(e->ssl);	/* a peer that takes its time costs no more than it must */
 	engine_guard_leave(&g);
 	return r;
 }

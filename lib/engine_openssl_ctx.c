@@ -356,7 +356,7 @@ set_manners(struct engine_ctx *ctx)
 	SSL_CTX *ssl = ctx->ssl;
 
 	SSL_CTX_clear_mode(ssl, ~0L);
-	SSL_CTX_set_mode(ssl, SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(ssl, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_read_ahead(ssl, 0);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_dh_auto(ssl, 1);

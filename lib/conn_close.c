@@ -3,6 +3,8 @@
 
 #include "raw.h"
 
+#include <sys/ioctl.h>
+
 #include <errno.h>
 
 /*
@@ -13,7 +15,10 @@ static void
 drain(struct conn *c, int fd)
 {
 	size_t most = 256 * 1024;
+	int some = 1;
 
+	if (raw_ioctl(fd, FIONREAD, &some) == 0 && some == 0)
+		return;
 	while (most > POOL_SIZE && !conn_ready_bytes(c) && !c->eof && !c->error) {
 		if (conn_ahead(c, fd) <= 0)
 			return;

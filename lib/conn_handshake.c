@@ -98,17 +98,29 @@ step(void *arg)
 	s->result = engine_handshake(s->tls);
 }
 
+/* Of what has been looked at, that which the handshake did not need stays in the kernel. */
+static enum engine_result
+handshake(struct conn *c, int fd)
+{
+	struct step s = { c->tls, ENGINE_DONE };
+
+	stack_run(step, &s);
+	conn_say_warning(c);
+	if (c->seen)
+		conn_take_seen(c, fd, s.result != ENGINE_DONE);
+	return s.result;
+}
+
 static int
-advance(struct conn *c, int fd)
+advance(struct conn *c, int fd, bool waits)
 {
 	for (;;) {
-		struct step s = { c->tls, ENGINE_DONE };
-		enum engine_result result;
+		enum engine_result result = handshake(c, fd);
+		bool flight = c->wire.out_len > c->out_off;
 		int r, unsent;
 
-		stack_run(step, &s);
-		result = s.result;
-		conn_say_warning(c);
+		if (c->error)
+			return -c->error;
 		if (result != ENGINE_DONE && result != ENGINE_WANT_READ)
 			return conn_fail_tls(c, fd, result);
 		r = flush_flight(c, fd);
@@ -118,6 +130,8 @@ advance(struct conn *c, int fd)
 			return r < 0 ? broken(c, fd, -r) : finished(c);
 		unsent = r;
 		c->want = POLLIN;
+		if (flight && r == 0 && waits)		/* the answer is not there yet */
+			return -EAGAIN;
 		r = conn_fill(c, fd, 0);
 		if (r == 0)
 			r = -EAGAIN;
@@ -132,7 +146,7 @@ advance(struct conn *c, int fd)
 }
 
 int
-conn_handshake_step(struct conn *c, int fd)
+conn_handshake_step(struct conn *c, int fd, bool waits)
 {
 	int r;
 
@@ -149,7 +163,7 @@ conn_handshake_step(struct conn *c, int fd)
 		return r;
 	if (!conn_in_begin(c))
 		return conn_fail(c, fd, ENOMEM, "no memory for the TLS handshake");
-	r = advance(c, fd);
+	r = advance(c, fd, waits);
 	return conn_in_end(c, fd) < 0 && r >= 0 ? -ENOMEM : r;
 }
 
@@ -157,7 +171,7 @@ int
 conn_handshake_locked(struct conn *c, int fd, bool wait, int64_t deadline)
 {
 	for (;;) {
-		int r = conn_handshake_step(c, fd);
+		int r = conn_handshake_step(c, fd, wait);
 
 		if (r != -EAGAIN || !wait)
 			return r;

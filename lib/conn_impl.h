@@ -59,6 +59,7 @@ struct conn {
 	size_t left_len;
 	uint8_t *held;			/* plaintext decrypted ahead of the program */
 	size_t held_off, held_len, held_cap;
+	bool dry;			/* the kernel had nothing when it was last asked: who waits need not ask before */
 	bool owed;			/* the last ciphertext byte of what was decrypted is still in the kernel */
 	bool eof, cut, shut_read;
 
@@ -125,18 +126,18 @@ void conn_arrivals_end(int *arrivals);
 bool conn_wait_sent(struct conn *, int64_t deadline);	/* until `sent` is signalled; false = deadline passed */
 int64_t conn_later(int64_t timeout_ms);	/* 0 = never */
 
-/* conn_handshake.c: lock held. 0 or -EAGAIN with conn->want set, or the failure. */
-int conn_handshake_step(struct conn *, int fd);
+/* conn_handshake.c: lock held. 0 or -EAGAIN with conn->want set, or the failure. waits: the caller polls before he comes again. */
+int conn_handshake_step(struct conn *, int fd, bool waits);
 int conn_handshake_locked(struct conn *, int fd, bool wait, int64_t deadline);
 
 /* conn_wire.c: lock held */
 bool conn_in_begin(struct conn *);	/* lend wire.in a buffer that begins with what was left; false = no memory */
 int conn_in_end(struct conn *, int fd);	/* keep what is left of it; fails the connection without memory */
-/* Take ciphertext for a caller with room for that much plaintext: 1 = as asked, 0 = less, or -EAGAIN, -ECONNRESET..., -EPIPE = end. */
+/* Take ciphertext for a caller with room for that much plaintext (before the handshake is done: for the engine): 1 = as asked, 0 = less, or -EAGAIN, -ECONNRESET..., -EPIPE = end. */
 int conn_fill(struct conn *, int fd, size_t room);
 size_t conn_record_size(const struct engine_wire *);	/* of the record that begins at in_off, header included; 0 = its header is incomplete */
 void conn_compact(struct engine_wire *);
-int conn_take_seen(struct conn *, int fd, bool all);	/* what was seen leaves the kernel: all of it, or as far as it was opened */
+int conn_take_seen(struct conn *, int fd, bool all);	/* what was seen leaves the kernel: all of it, or as far as it was opened; 0, or the failure */
 int conn_take_owed(struct conn *, int fd);	/* the byte that was looked at; 0, or the connection has failed */
 void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the byte that kept the socket readable */
 

@@ -67,7 +67,7 @@ conn_tells(struct conn *c, int fd, short events, short revents)
 	if (c->state <= CONN_HANDSHAKING) {
 		struct pollfd p = { .fd = fd, .events = events };
 
-		conn_handshake_step(c, fd);
+		conn_handshake_step(c, fd, false);
 		revents = 0;
 		if (c->state > CONN_HANDSHAKING && conn_the_host->poll(&p, 1, 0) > 0)
 			revents = p.revents;

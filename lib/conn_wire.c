@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FLIGHT = 8192 };		/* ciphertext looked at where several records of no data come at a time: most handshakes, and tickets */
+
 bool
 conn_in_begin(struct conn *c)
 {
@@ -22,16 +24,21 @@ conn_in_begin(struct conn *c)
 	return true;
 }
 
-/* What was seen leaves the kernel: all of it, or as far as it was opened. */
+/*
+ * What was seen leaves the kernel: all of it, or as far as it was opened; but for one byte that keeps the socket readable as long as the
+ * caller had no room for the last record's data.
+ */
 int
 conn_take_seen(struct conn *c, int fd, bool all)
 {
 	struct engine_wire *w = &c->wire;
 	uint8_t *buf = (uint8_t *)(uintptr_t)w->in;
 	size_t closed = all ? 0 : w->in_len - w->in_off, keep = closed < c->seen ? closed : c->seen, n = c->seen - keep;
+	long taken;
 
-	long taken = n ? raw_recv(fd, buf + w->in_len - c->seen, n, MSG_DONTWAIT | MSG_TRUNC) : 0;
-
+	c->owed = n && engine_pending(c->tls);
+	n -= c->owed;
+	taken = n ? raw_recv(fd, buf + w->in_len - c->seen, n, MSG_DONTWAIT | MSG_TRUNC) : 0;
 	w->in_len -= keep;
 	c->seen = 0;
 	return taken == (long)n ? 0 : conn_fail(c, fd, EIO, "data that had arrived is gone: somebody else reads from the socket");
@@ -110,22 +117,29 @@ take(struct conn *c, int fd, size_t want, int flags)
 	return (size_t)n == want;
 }
 
+/* See what is there. It leaves the kernel when it has been opened. */
+static int
+look(struct conn *c, int fd, size_t most)
+{
+	size_t have = c->wire.in_len;
+	int r = take(c, fd, most, MSG_PEEK);
+
+	c->seen = c->wire.in_len - have;
+	return r;
+}
+
 /*
  * The least that is needed, and what comes behind it for a caller with room for it.  Behind a close_notify the peer may go on in plain, for
- * callers that know of TLS: they only see that far, and it leaves the kernel when it has been opened.
+ * callers that know of TLS: they only look.
  */
 static int
 take_most(struct conn *c, int fd, size_t least, size_t room)
 {
 	size_t most = ciphertext(c, room), have = c->wire.in_len;
-	int r;
 
 	if (most <= have + least)
 		return take(c, fd, least, 0);
-	r = take(c, fd, most - have, c->alone ? MSG_PEEK : 0);
-	if (c->alone)
-		c->seen = c->wire.in_len - have;
-	return r;
+	return c->alone ? look(c, fd, most - have) : take(c, fd, most - have, 0);
 }
 
 int
@@ -136,10 +150,16 @@ conn_fill(struct conn *c, int fd, size_t room)
 	int r;
 
 	conn_compact(w);
+	if (c->state != CONN_OPEN) {
+		r = look(c, fd, FLIGHT);
+		return r == 0 ? 1 : r;
+	}
 	have = w->in_len;
 	size = conn_record_size(w);
 	if (room > 64 * 1024)
 		room = 64 * 1024;
+	if (c->fresh && room && room < FLIGHT)
+		return look(c, fd, FLIGHT);
 	if (!size)
 		return take_most(c, fd, RECORD_HEADER - have, room);
 	if (size > RECORD_HEADER + RECORD_CIPHER)
@@ -147,8 +167,6 @@ conn_fill(struct conn *c, int fd, size_t room)
 	if (size <= have)
 		return 1;
 	rest = size - have;
-	if (!room && c->state != CONN_OPEN)
-		return take(c, fd, rest, 0);
 	if (size - RECORD_HEADER <= room + c->overhead)
 		return take_most(c, fd, rest, room);
 	if (rest > 1)

@@ -180,19 +180,22 @@ cursor_at(const struct iovec *iov, int iovcnt, size_t skip)
 	return at;
 }
 
+/* As much of len as one send is to carry. */
 static size_t
-batch_size(struct conn *c, int fd)
+batch(struct conn *c, int fd, size_t len)
 {
+	if (len <= RECORD_PLAIN)
+		return len;
 	if (!c->batch) {
 		int sndbuf = 0;
-		unsigned len = sizeof sndbuf;
+		unsigned size = sizeof sndbuf;
 
-		raw_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &len);
+		raw_getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &size);
 		c->batch = sndbuf / 3 > RECORD_PLAIN ? (size_t)sndbuf / 3 : RECORD_PLAIN;
 		if (c->batch > BATCH_RECORDS * RECORD_PLAIN)
 			c->batch = BATCH_RECORDS * RECORD_PLAIN;
 	}
-	return c->batch;
+	return len < c->batch ? len : c->batch;
 }
 
 static int
@@ -363,7 +366,7 @@ write_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t
 		if (c->debt_len)
 			r = repay(c, fd, at, len, &n);
 		else if ((r = conn_flush(c, fd)) == 0)
-			r = write_batch(c, fd, at, len < batch_size(c, fd) ? len : batch_size(c, fd), wait, &n);
+			r = write_batch(c, fd, at, batch(c, fd, len), wait, &n);
 		done += n;
 		if (r == 0)
 			continue;

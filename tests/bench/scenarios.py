@@ -82,7 +82,7 @@ SCENARIOS = [
     Scenario("pingpong", "ping-pong 64 B, two cores", Stream(), "us/round trip", lambda setup, seconds: loads.load(setup, "pingpong", seconds)),
     *connects("connect", "", Nginx(), ALL, GET),
     curl("1k", "1 KiB"), curl("10m", "10 MiB"),
-    *streams("api", "API ", API), *connects("api", "API ", Stream(), API),
+    *streams("api", "API ", API), *connects("api", "API ", Threads(), API),
     threads(1), threads(64), *(crowd(count) for count in CROWDS),
 ]
 

@@ -11,6 +11,7 @@
 
 #include "identity.h"
 #include "stream.h"
+#include "tcp.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -142,24 +143,6 @@ struct pair {
 };
 
 static void UNUSED
-tcp_pair(int fds[2])
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-
-	must(l >= 0 && bind(l, (struct sockaddr *)&a, len) == 0 && listen(l, 1) == 0 && getsockname(l, (struct sockaddr *)&a, &len) == 0,
-	     "listen");
-	fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	must(fds[0] >= 0 && connect(fds[0], (struct sockaddr *)&a, len) == 0, "connect");
-	fds[1] = accept4(l, NULL, NULL, SOCK_CLOEXEC);
-	must(fds[1] >= 0, "accept");
-	close(l);
-	for (int i = 0; i < 2; i++)
-		setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-}
-
-static void UNUSED
 pair_open(struct pair *p, const struct variant *v, const struct extra *extra, bool connected)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(4433) };
@@ -171,6 +154,8 @@ pair_open(struct pair *p, const struct variant *v, const struct extra *extra, bo
 		must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0, "socketpair");
 	else
 		tcp_pair(fds);
+	for (int i = 0; i < 2 && !v->local; i++)
+		setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 	p->fd = fds[0];
 	p->far = fds[1];
 	fcntl(p->far, F_SETFL, O_NONBLOCK);

@@ -135,6 +135,7 @@ bool conn_in_begin(struct conn *);	/* lend wire.in a buffer that begins with wha
 int conn_in_end(struct conn *, int fd);	/* keep what is left of it; fails the connection without memory */
 /* Take ciphertext for a caller with room for that much plaintext (before the handshake is done: for the engine): 1 = as asked, 0 = less, or -EAGAIN, -ECONNRESET..., -EPIPE = end. */
 int conn_fill(struct conn *, int fd, size_t room);
+int conn_look(struct conn *, int fd);	/* the same for what many records of little data take: it stays in the kernel until conn_take_seen */
 size_t conn_record_size(const struct engine_wire *);	/* of the record that begins at in_off, header included; 0 = its header is incomplete */
 void conn_compact(struct engine_wire *);
 int conn_take_seen(struct conn *, int fd, bool all);	/* what was seen leaves the kernel: all of it, or as far as it was opened; 0, or the failure */

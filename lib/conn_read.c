@@ -268,13 +268,35 @@ take_rest(struct conn *c, int fd)
 	return 0;
 }
 
+/* Nothing waits here: a look at what there is. *all: it was all. */
+static int
+open_seen(struct conn *c, int fd, bool *all)
+{
+	int r = conn_look(c, fd);
+
+	*all = r != 1;
+	if (r == -EPIPE)
+		kernel_ended(c, fd);
+	else if (r < 0 && r != -EAGAIN)
+		return conn_broke(c, fd, -r);
+	if (r < 0)
+		return 0;
+	return hold(c, fd) == ENGINE_CLOSED ? -EPIPE : 1;
+}
+
 static int
 ahead(struct conn *c, int fd, size_t enough)
 {
 	int some, opened = 0, r;
+	bool all;
 
 	if (engine_pending(c->tls) && hold(c, fd) == ENGINE_CLOSED)
 		return -EPIPE;
+	if (!c->owed && !conn_ready_bytes(c) && !c->eof && !c->error) {
+		opened = open_seen(c, fd, &all);
+		if (all || opened < 0)
+			return opened;
+	}
 	while (!c->eof && !c->error && c->held_len - c->held_off < enough && whole_record_waits(c, fd, &some)) {
 		r = open_record(c, fd);
 		conn_settle(c, fd);	/* also behind a close_notify: an owed byte left there would turn our FIN into RST */

@@ -25,8 +25,8 @@ conn_in_begin(struct conn *c)
 }
 
 /*
- * What was seen leaves the kernel: all of it, or as far as it was opened; but for one byte that keeps the socket readable as long as the
- * caller had no room for the last record's data.
+ * What was seen leaves the kernel: all of it, or as far as it was opened; but for one byte that keeps the socket readable as long as data
+ * of it waits here.
  */
 int
 conn_take_seen(struct conn *c, int fd, bool all)
@@ -36,7 +36,7 @@ conn_take_seen(struct conn *c, int fd, bool all)
 	size_t closed = all ? 0 : w->in_len - w->in_off, keep = closed < c->seen ? closed : c->seen, n = c->seen - keep;
 	long taken;
 
-	c->owed = n && engine_pending(c->tls);
+	c->owed = n && conn_ready_bytes(c);
 	n -= c->owed;
 	taken = n ? raw_recv(fd, buf + w->in_len - c->seen, n, MSG_DONTWAIT | MSG_TRUNC) : 0;
 	w->in_len -= keep;
@@ -140,6 +140,13 @@ take_most(struct conn *c, int fd, size_t least, size_t room)
 	if (most <= have + least)
 		return take(c, fd, least, 0);
 	return c->alone ? look(c, fd, most - have) : take(c, fd, most - have, 0);
+}
+
+int
+conn_look(struct conn *c, int fd)
+{
+	conn_compact(&c->wire);
+	return look(c, fd, FLIGHT);
 }
 
 int

@@ -197,6 +197,8 @@ finish(int fd)
 	char byte;
 
 	must("shutdown", shutdown(fd, SHUT_WR));
+	if (must("F_GETFL", fcntl(fd, F_GETFL)) & O_NONBLOCK)
+		wait_poll(fd, POLLIN);
 	say("end: %s", result(read(fd, &byte, 1)));
 	must("close", close(fd));
 }

@@ -143,9 +143,16 @@ int conn_take_owed(struct conn *, int fd);	/* the byte that was looked at; 0, or
 void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the byte that kept the socket readable */
 
 /* conn_read.c: lock held */
-int conn_ahead(struct conn *, int fd);	/* decrypt what has arrived into held; the last byte stays in the kernel */
-int conn_gather(struct conn *, int fd);	/* all that is decrypted into held, and nothing of it left in the kernel; 0 or the failure */
 size_t conn_ready_bytes(const struct conn *);
+/* One engine_recv and what follows from its answer: DONE with *n, WANT_READ, or CLOSED for every kind of end. */
+enum engine_result conn_decrypt(struct conn *, int fd, void *buf, size_t len, size_t *n);
+void conn_kernel_ended(struct conn *, int fd);	/* no more comes: the peer's end without a farewell, or a process that shares the socket has shut reading */
+void conn_drop_empty(struct conn *);	/* an idle connection keeps no buffer */
+
+/* conn_ahead.c: lock held. 1 = a record was opened, 0 = none, or the failure */
+int conn_ahead(struct conn *, int fd);	/* decrypt what has arrived into held; the last byte stays in the kernel */
+int conn_open_ahead(struct conn *, int fd, size_t enough);	/* the same up to so much data, wire.in is lent */
+int conn_gather(struct conn *, int fd);	/* all that is decrypted into held, and nothing of it left in the kernel; 0 or the failure */
 
 /* conn_write.c: lock held */
 int conn_flush(struct conn *, int fd);	/* 0 = nothing is owed any more, -EAGAIN, or what the kernel says: the connection is not failed yet */

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <sys/wait.h>
+
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 #define UNUSED __attribute__((unused))
 
@@ -91,6 +93,16 @@ must(bool ok, const char *what)
 	fflush(stdout);
 	fprintf(stderr, "%s: cannot go on: %s (%s)\n", current, what, strerror(error));
 	_Exit(2);
+}
+
+/* Once the child has ended: its exit status, or 1000 and the signal that it died of. */
+static int UNUSED
+child_status(pid_t pid)
+{
+	int status = 0;
+
+	must(waitpid(pid, &status, 0) == pid, "waitpid");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
 /* The last line, and what main returns. */

@@ -3,8 +3,6 @@
  */
 #include "conn_pair.h"
 
-#include <sys/wait.h>
-
 static pid_t
 fork_conn(struct pair *p)
 {
@@ -19,15 +17,6 @@ fork_conn(struct pair *p)
 		conn_fork_child(p->c);
 	}
 	return pid;
-}
-
-static int
-child_status(pid_t pid)
-{
-	int status = 0;
-
-	must(waitpid(pid, &status, 0) == pid, "waitpid");
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
 static void

@@ -1,8 +1,6 @@
 /* engine_data_test.c - the engine behind the handshake: data, the end, and a process that is not ours alone. */
 #include "engine_pair.h"
 
-#include <sys/wait.h>
-
 #include <unistd.h>
 
 static void
@@ -16,9 +14,7 @@ test_sizes(const char *settings)
 
 	begin_case("record sizes");
 	memset(sent, 'x', sizeof(sent));
-	peer_open(&client, cc, "server.test");
-	peer_open(&server, cs, NULL);
-	CHECK(opened(&client, &server));
+	CHECK(come(&client, &server, cc, cs, "server.test", NULL));
 	for (size_t i = 0; i < COUNT(sizes); i++) {
 		sent[0] = (uint8_t)i;
 		CHECK(say(&client, sent, sizes[i]));
@@ -76,9 +72,7 @@ test_closing(const char *version)
 	/* A damaged record: what came before it is delivered, then the failure, for ever. */
 	peer_close(&client);
 	peer_close(&server);
-	peer_open(&client, cc, "server.test");
-	peer_open(&server, cs, NULL);
-	CHECK(opened(&client, &server));
+	CHECK(come(&client, &server, cc, cs, "server.test", NULL));
 	CHECK(say(&client, "fine", 4) && say(&client, "damaged", 7));
 	if (client.wire.out_len > 0)
 		client.wire.out[client.wire.out_len - 1] ^= 1;
@@ -144,7 +138,6 @@ static void
 test_library_death(void)
 {
 	struct config *c = config_must(CONFIG_CLIENT, CA);
-	int status = -1;
 	pid_t pid;
 
 	begin_case("after OPENSSL_cleanup");
@@ -155,7 +148,7 @@ test_library_death(void)
 		fflush(NULL);
 		_exit(current_failed);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK_IS(child_status(pid), 0);
 	config_free(c);
 	end_case();
 }

@@ -1,8 +1,6 @@
 /* engine_handshake_test.c - the engine's handshakes: what is agreed, what is refused, and what is said of it. */
 #include "engine_pair.h"
 
-#include <sys/wait.h>
-
 #include <unistd.h>
 
 static const struct handshake_case {
@@ -325,9 +323,7 @@ run_alpn(const struct alpn_case *k)
 	snprintf(ss, sizeof(ss), GOOD "|alpn_protocols=%s", k->server);
 	cc = config_must(CONFIG_CLIENT, sc);
 	cs = config_must(CONFIG_SERVER, ss);
-	peer_open(&client, cc, "server.test");
-	peer_open(&server, cs, NULL);
-	CHECK(opened(&client, &server));
+	CHECK(come(&client, &server, cc, cs, "server.test", NULL));
 	a = engine_info(client.engine).alpn;
 	b = engine_info(server.engine).alpn;
 	CHECKD(k->chosen ? a && b && strcmp(a, k->chosen) == 0 && strcmp(b, k->chosen) == 0 : !a && !b, a);
@@ -346,9 +342,7 @@ test_names(void)
 	struct peer client, server;
 
 	begin_case("names for the log");
-	peer_open(&client, cc, "other.test");
-	peer_open(&server, cs, NULL);
-	CHECK(!opened(&client, &server));
+	CHECK(!come(&client, &server, cc, cs, "other.test", NULL));
 	engine_peer_names(client.engine, subject, sizeof(subject), names, sizeof(names));
 	CHECKD(strcmp(subject, "CN=wrapsock good") == 0, subject);
 	CHECKD(strcmp(names, "server.test, 127.0.0.1, ::1") == 0, names);
@@ -377,7 +371,6 @@ test_handshakes(void)
 static void
 test_foreign_settings(const char *self)
 {
-	int status = -1;
 	char path[96];
 	pid_t pid;
 
@@ -393,7 +386,7 @@ test_foreign_settings(const char *self)
 		execl(self, self, "handshakes", (char *)NULL);
 		_exit(127);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK_IS(child_status(pid), 0);
 	end_case();
 }
 

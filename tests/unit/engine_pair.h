@@ -335,14 +335,24 @@ talks(struct peer *from, struct peer *to, const char *text)
 }
 
 /* A connection of a client that keeps and resumes sessions, unless service is NULL. */
-static bool UNUSED
-come(struct peer *client, struct peer *server, const struct config *cc, const struct config *cs, const char *host, const char *service)
+static void UNUSED
+meet(struct peer *client, struct peer *server, const struct config *cc, const struct config *cs, const char *host, const char *service,
+     enum engine_result *rc, enum engine_result *rs)
 {
 	peer_open(client, cc, host);
 	peer_open(server, cs, NULL);
 	if (service)
 		engine_resume(client->engine, host, service);
-	return opened(client, server);
+	handshake(client, server, rc, rs);
+}
+
+static bool UNUSED
+come(struct peer *client, struct peer *server, const struct config *cc, const struct config *cs, const char *host, const char *service)
+{
+	enum engine_result rc, rs;
+
+	meet(client, server, cc, cs, host, service, &rc, &rs);
+	return rc == ENGINE_DONE && rs == ENGINE_DONE;
 }
 
 static char seen_sni[256];

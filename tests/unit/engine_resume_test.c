@@ -75,11 +75,7 @@ run_again(const struct again_case *k, const char *version)
 	CHECK(!engine_info(client.engine).resumed);
 	peer_close(&client);
 	peer_close(&server);
-	peer_open(&client, two, k->host);
-	peer_open(&server, cs, NULL);
-	if (k->service)
-		engine_resume(client.engine, k->host, k->service);
-	handshake(&client, &server, &rc, &rs);
+	meet(&client, &server, two, cs, k->host, k->service, &rc, &rs);
 	CHECK(rc == (k->rc));
 	CHECK(engine_info(client.engine).resumed == (k->resumed));
 	if (rc == ENGINE_DONE) {
@@ -190,10 +186,7 @@ test_expiry(long brief_s)
 		usleep(10000);
 	for (size_t i = 0; i < COUNT(expiries); i++) {
 		begin_case("%s: after", expiries[i].name);
-		peer_open(&client, cc[i], "server.test");
-		peer_open(&server, cs[i], NULL);
-		engine_resume(client.engine, "server.test", ":1");
-		handshake(&client, &server, &rc, &rs);
+		meet(&client, &server, cc[i], cs[i], "server.test", ":1", &rc, &rs);
 		CHECK((expiries[i].of_server ? rc : rs) == ENGINE_VERIFY);
 		CHECK_IS(engine_verify_kind(expiries[i].of_server ? client.engine : server.engine), ENGINE_VERIFY_EXPIRED);
 		CHECK(!engine_info(client.engine).resumed && !engine_info(server.engine).resumed);

@@ -69,10 +69,7 @@ run_shared(const struct shared_case *k, const char *version)
 	peer_close(&server);
 	config_free(one);
 	two = config_shared(k->second);
-	peer_open(&client, two, k->host);
-	peer_open(&server, cs, NULL);
-	engine_resume(client.engine, k->host, k->service);
-	handshake(&client, &server, &rc, &rs);
+	meet(&client, &server, two, cs, k->host, k->service, &rc, &rs);
 	CHECK(rc == k->rc);
 	CHECK(engine_info(client.engine).resumed == k->resumed);
 	CHECK(!engine_warning(client.engine, text, sizeof(text)));

@@ -10,8 +10,6 @@
  */
 #include "fault_run.h"
 
-#include <sys/wait.h>
-
 #include <dirent.h>
 #include <netinet/tcp.h>
 

@@ -61,19 +61,20 @@ strangers(void)
 {
 	struct relay_head wrong = { .magic = RELAY_MAGIC + 1, .kind = RELAY_DRAIN };
 	struct relay_head empty = { .magic = RELAY_MAGIC, .kind = RELAY_TAKE };
-	int status;
+	pid_t other;
 
 	CHECK(relay_ask(&wrong, "", NULL, NULL, 0) == -1);
 	CHECK(relay_ask(&empty, "", NULL, NULL, 0) == EINVAL);
 	if (getuid() != 0)
 		return;
-	if (fork() == 0) {
+	other = fork();
+	if (other == 0) {
 		struct relay_head head = { .magic = RELAY_MAGIC, .kind = RELAY_DRAIN };
 
 		_exit(setuid(65534) == 0 && relay_ask(&head, "", NULL, NULL, 0) == -1 ? 0 : 1);
 	}
 	/* ... but it runs as root here, and so must be told apart by user */
-	CHECK(waitpid(0, &status, 0) > 0 && status == 0);
+	CHECK_IS(child_status(other), 0);
 }
 
 static long

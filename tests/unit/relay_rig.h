@@ -11,7 +11,6 @@
 
 #include <sys/resource.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #include <fcntl.h>
 #include <limits.h>
@@ -406,6 +405,7 @@ relay_cases(const struct relay_case *cases, size_t n, int argc, char **argv)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	setvbuf(stdout, NULL, _IOLBF, 0);	/* children tell of failures, too */
 	signal(SIGPIPE, SIG_IGN);
 	relay_start();
 	for (size_t i = 0; i < n; i++) {

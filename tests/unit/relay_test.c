@@ -17,7 +17,7 @@ full_duplex(void)
 	size_t size = 24 * MEGABYTE;
 	uint8_t *bytes = noise(size);
 	struct rig r = rig_open(0x0304, &plain_hand_over);
-	pid_t speaker = fork(), peer_speaker;
+	pid_t speaker = fork(), peer_speaker, listener;
 
 	if (speaker == 0)
 		_exit(!(send_all(r.end, bytes, size) && shutdown(r.end, SHUT_WR) == 0));
@@ -27,18 +27,17 @@ full_duplex(void)
 		peer_parts(&r);
 		_exit(current_failed);
 	}
-	if (fork() == 0) {
+	listener = fork();
+	if (listener == 0) {
 		expect_heard(&r, bytes, size);
 		CHECK(peer_hears(&r, r.in + MEGABYTE / 2) == 0 && r.closed);
 		_exit(current_failed);
 	}
 	expect_read(&r, bytes, size);
 	expect_end(&r, 0);
-	for (int status, i = 0; i < 3; i++) {
-		pid_t pid = waitpid(0, &status, 0);
-
-		CHECK(pid > 0 && pid != relay && status == 0);
-	}
+	CHECK_IS(child_status(speaker), 0);
+	CHECK_IS(child_status(peer_speaker), 0);
+	CHECK_IS(child_status(listener), 0);
 	rig_close(&r);
 	free(bytes);
 }
@@ -134,11 +133,13 @@ half_closed_by_program(void)
 {
 	uint8_t *bytes = noise(MEGABYTE / 2);
 	struct rig r = rig_open(0x0303, &plain_hand_over);
+	pid_t speaker;
 
 	CHECK(send_all(r.end, (const uint8_t *)"request", 7) && shutdown(r.end, SHUT_WR) == 0);
 	expect_heard(&r, (const uint8_t *)"request", 7);
 	CHECK(peer_hears(&r, r.in + MEGABYTE / 2) == 0 && r.closed && r.fin);
-	if (fork() == 0) {
+	speaker = fork();
+	if (speaker == 0) {
 		peer_says(&r, bytes, MEGABYTE / 2);
 		peer_parts(&r);
 		_exit(current_failed);
@@ -147,7 +148,7 @@ half_closed_by_program(void)
 	r.peer = -1;
 	expect_read(&r, bytes, MEGABYTE / 2);
 	expect_end(&r, 0);
-	CHECK(waitpid(0, NULL, 0) > 0);
+	CHECK_IS(child_status(speaker), 0);
 	rig_close(&r);
 	free(bytes);
 }
@@ -282,6 +283,7 @@ back_pressure(void)
 	size_t most = 64 * MEGABYTE, sealed_len = 0, n, taken, plain_len = 0;
 	uint8_t *bytes = noise(most), *sealed = malloc(most + most / 8);
 	struct rig r = rig_open(0x0304, &plain_hand_over);
+	pid_t listener;
 
 	must(sealed != NULL, "memory");
 	n = fill(r.end, bytes, most);
@@ -292,15 +294,13 @@ back_pressure(void)
 	}
 	taken = fill(r.peer, sealed, sealed_len);
 	CHECK(taken > 0 && taken < sealed_len);
-	if (fork() == 0) {
+	listener = fork();
+	if (listener == 0) {
 		expect_heard(&r, bytes, n);
 		_exit(current_failed);
 	}
 	expect_read(&r, bytes, taken / (RECORDS_PLAIN + 22) * RECORDS_PLAIN);
-	for (int status = 1; waitpid(0, &status, 0) > 0;) {
-		CHECK(status == 0);
-		break;
-	}
+	CHECK_IS(child_status(listener), 0);
 	rig_close(&r);
 	free(bytes);
 	free(sealed);

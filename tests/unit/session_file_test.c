@@ -7,7 +7,6 @@
 #include "identity.h"
 
 #include <sys/resource.h>
-#include <sys/wait.h>
 
 #include <fcntl.h>
 

@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 
 enum { MESSAGES = 20000, THREADS = 64, CROWD = 500 };
 
@@ -308,8 +307,8 @@ row_133_loop_when_500_connections_are_in_one_thread_then_all_are_served(void)
 	static struct side sides[2 * CROWD];
 	struct wrapsock_ctx *cc = client_ctx(), *sc = server_ctx();
 	struct rlimit limit;
-	int64_t end = now_ms() + 60000;
-	int e = epoll_create1(0), left = 2 * CROWD;
+	struct epoll_event events[64];
+	int e = epoll_create1(0), left = 2 * CROWD, n;
 
 	must(getrlimit(RLIMIT_NOFILE, &limit) == 0, "limits");
 	limit.rlim_cur = limit.rlim_max;
@@ -326,17 +325,13 @@ row_133_loop_when_500_connections_are_in_one_thread_then_all_are_served(void)
 			must(epoll_ctl(e, EPOLL_CTL_ADD, fd[k], &(struct epoll_event){ EPOLLIN | EPOLLOUT | EPOLLET, { .ptr = &sides[i + k] } }) == 0, "epoll");
 		}
 	}
-	while (left > 0 && now_ms() < end) {
-		struct epoll_event events[64];
-		int n = epoll_wait(e, events, 64, 1000);
-
+	while (left > 0 && (n = epoll_wait(e, events, 64, 20000)) > 0)
 		for (int i = 0; i < n; i++) {
 			struct side *side = events[i].data.ptr;
 
 			if (side->step < 3 && go_on(side))
 				left--;
 		}
-	}
 	CHECK_IS(left, 0);
 	for (int i = 0; i < 2 * CROWD; i++)
 		wrapsock_close(sides[i].s);
@@ -346,15 +341,6 @@ row_133_loop_when_500_connections_are_in_one_thread_then_all_are_served(void)
 }
 
 /* ---- processes ---- */
-
-static int
-exit_of(pid_t pid)
-{
-	int status = -1;
-
-	must(waitpid(pid, &status, 0) == pid, "waitpid");
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
-}
 
 static void
 S19_fork_when_the_child_serves_then_the_parent_closes_without_a_word(void)
@@ -375,7 +361,7 @@ S19_fork_when_the_child_serves_then_the_parent_closes_without_a_word(void)
 	wrapsock_close(b.s);		/* not the last owner */
 	CHECK_IS(wrapsock_send(b.c, "ping", 4, 0), 4);
 	CHECK(recv_all(b.c, buf, 4) && memcmp(buf, "pong", 4) == 0);
-	CHECK_IS(exit_of(pid), 0);
+	CHECK_IS(child_status(pid), 0);
 	CHECK_IS(wrapsock_recv(b.c, buf, 1, 0), 0);
 	CHECK_IS(wrapsock_err(b.c), WRAPSOCK_E_ZERO_RETURN);	/* the child said goodbye, once */
 	wrapsock_close(b.c);
@@ -400,7 +386,7 @@ S19_fork_when_the_directions_are_divided_then_both_work_and_the_same_one_fails(v
 	CHECK_IS(wrapsock_send(b.s, "from", 4, 0), 4);
 	CHECK_IS(wrapsock_send(b.c, "to s", 4, 0), 4);
 	CHECK(recv_all(b.c, buf, 4) && memcmp(buf, "from", 4) == 0);
-	CHECK_IS(exit_of(pid), 0);
+	CHECK_IS(child_status(pid), 0);
 	CHECK_IS(wrapsock_send(b.s, "more", 4, 0), 4);
 	CHECK(recv_all(b.c, buf, 4) && memcmp(buf, "more", 4) == 0);
 	wrapsock_close(b.c);
@@ -422,7 +408,7 @@ S18_random_when_forked_then_every_child_has_other_numbers(void)
 
 			_exit(wrapsock_rand_bytes(bytes, 32) == 0 && write(pipes[1], bytes, 32) == 32 ? 0 : 1);
 		}
-		CHECK_IS(exit_of(pid), 0);
+		CHECK_IS(child_status(pid), 0);
 		must(read(pipes[0], seen[i], 32) == 32, "read");
 		for (int k = 0; k < i; k++)
 			CHECK(memcmp(seen[i], seen[k], 32) != 0);

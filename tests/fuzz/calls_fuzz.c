@@ -7,31 +7,21 @@
  */
 #include "raw.h"
 
+#include "certificate.h"
+
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define NUMBERS 6
 #define MOST 40000
@@ -51,15 +41,6 @@ static struct {
 	bool spoilt;			/* bytes that are no TLS were sent to the program, or the peer has gone */
 } now;
 
-static void
-need(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "calls_fuzz: %s (errno %d)\n", what, errno);
-		abort();
-	}
-}
-
 static uint8_t
 letter(uint64_t at, bool from_peer)
 {
@@ -71,28 +52,15 @@ letter(uint64_t at, bool from_peer)
 static void
 make_files(const char *folder, char *policy, size_t size)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
 	char pem[100];
 	FILE *f;
 
-	umask(077);
-	X509_set_version(x, X509_VERSION_3);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"fuzz", -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), 864000);
-	X509_set_pubkey(x, key);
-	need(X509_sign(x, key, EVP_sha256()) > 0, "a certificate");
 	snprintf(pem, sizeof pem, "%s/pem", folder);
-	f = fopen(pem, "w");
-	need(f && PEM_write_X509(f, x) && PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) && fclose(f) == 0, pem);
+	make_certificate(pem);
 	snprintf(policy, size, "%s/policy", folder);
 	f = fopen(policy, "w");
 	need(f && fprintf(f, "[client all]\nmatch = *:*\ninsecure = yes\ncert_reqs = none\ncheck_hostname = no\nroute = inline\n"
 			  "[server all]\nmatch = *:*\ncertfile = %s\nkeyfile = %s\nroute = inline\n", pem, pem) > 0 && fclose(f) == 0, policy);
-	X509_free(x);
-	EVP_PKEY_free(key);
 }
 
 /* The policy is read before main: we begin once more with it in the environment. */

@@ -5,21 +5,9 @@
 #include "cert.h"
 #include "wrapsock.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "target.h"
+
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-need(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "cert_fuzz: %s\n", what);
-		abort();
-	}
-}
 
 static void
 look(const struct wrapsock_name *names, size_t n, bool attributes)

@@ -4,22 +4,9 @@
  */
 #include "wrapsock.h"
 
-#include <errno.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "target.h"
+
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-need(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "cert_text_fuzz: %s\n", what);
-		abort();
-	}
-}
 
 static void
 read_pem(const char *text)

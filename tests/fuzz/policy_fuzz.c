@@ -2,18 +2,16 @@
  * policy_fuzz.c - any bytes as a policy: parsing neither crashes nor hangs; what parses prints as text that parses and
  * prints the same; the index matches as the rules do; and matching, explaining and printing into too little room stay inside their bounds.
  */
-#include <netinet/in.h>
-#include <arpa/inet.h>
+#include "policy.h"
 
-#include <stdint.h>
-#include <stdlib.h>
+#include "target.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <string.h>
 
-#include "../../policy/policy.h"
-
 #define PATH "/etc/wrapsock/policy.conf"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static char *
 printed(const struct policy *policy, size_t *len)

@@ -8,22 +8,11 @@
  */
 #include "records_impl.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+#include "target.h"
+
 #include <string.h>
 
 #include <openssl/ssl.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-need(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "records_fuzz: %s\n", what);
-		abort();
-	}
-}
 
 static struct engine_records
 state_for(uint8_t how)

@@ -9,22 +9,14 @@
 #include "engine.h"
 #include "session_file.h"
 
-#include <sys/stat.h>
+#include "certificate.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ROOM = 1 << 16 };
 
@@ -33,36 +25,6 @@ static struct config *server, *client;
 static uint8_t key[SESSION_FILE_KEY];	/* of our server in the file */
 static uint8_t good[SESSION_FILE_LONGEST];	/* and a session of its */
 static size_t good_len;
-
-static void
-need(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "session_fuzz: %s\n", what);
-		abort();
-	}
-}
-
-static void
-make_certificate(const char *path)
-{
-	EVP_PKEY *pkey = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	FILE *f;
-
-	need(pkey && x, "a key");
-	X509_set_version(x, X509_VERSION_3);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"fuzz", -1, -1, 0);
-	X509_set_issuer_name(x, X509_get_subject_name(x));
-	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(x), 864000);
-	X509_set_pubkey(x, pkey);
-	need(X509_sign(x, pkey, EVP_sha256()) > 0, "a certificate");
-	f = fopen(path, "w");
-	need(f && PEM_write_X509(f, x) && PEM_write_PrivateKey(f, pkey, NULL, NULL, 0, NULL, NULL) && fclose(f) == 0, path);
-	X509_free(x);
-	EVP_PKEY_free(pkey);
-}
 
 static struct config *
 sealed(enum config_role role, const char *const (*settings)[2], size_t n)

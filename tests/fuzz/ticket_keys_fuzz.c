@@ -4,21 +4,9 @@
  */
 #include "ticket_keys.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "target.h"
+
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-need(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "ticket_keys_fuzz: %s\n", what);
-		abort();
-	}
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

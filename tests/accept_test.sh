@@ -4,18 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
-server_policy() { # [LINE...]
-    write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	$(printf '%s\n' "$@")
-	END
-}
+server_policy() { { client_rule && server_rule "$@"; } | write_policy; } # [LINE...]
 
 oneTimeSetUp() { server_policy; }
 

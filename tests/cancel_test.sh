@@ -31,12 +31,7 @@ testHandshake() {
 send: EAGAIN
 connect: EALREADY
 close: 0" "$out"
-    write_policy "$tmp/server.conf" <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	END
+    server_rule | write_policy "$tmp/server.conf"
     run timeout 20 $launcher -p "$tmp/server.conf" "$PROBES/cancelled" 0 server
     assertEquals "read: cancelled
 poll: cancelled

@@ -19,12 +19,7 @@ end: 0" "$out"
     end_case
     begin_case server
     at=$(free_port) near=$(free_port)
-    write_policy "$tmp/server.conf" <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	END
+    server_rule | write_policy "$tmp/server.conf"
     start server $launcher -p "$tmp/server.conf" -- "$PROBES/caged" server "$at" "$tmp/empty"
     wait_line "$tmp/server.out" caged
     start_wire caged "$near" "$at"

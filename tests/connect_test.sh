@@ -64,12 +64,7 @@ end: 0" "$out"
 }
 
 testLazyHandshake() {
-    write_policy "$tmp/lazy.conf" <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	do_handshake_on_connect = no
-	END
+    client_rule 'do_handshake_on_connect = no' | write_policy "$tmp/lazy.conf"
     for mode in blocking nonblocking; do
         run $launcher -p "$tmp/lazy.conf" "$PROBES/dial" "$(port tls13 echo)" "$mode"
         assertEquals "connect: ok
@@ -89,12 +84,7 @@ testToItself() {
     assertContains "$err" "EDEADLK"
     assertEquals "one line: $err" 1 "$(printf '%s\n' "$err" | wc -l)"
     # a connect that makes no handshake waits for nobody
-    write_policy "$tmp/late.conf" <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	do_handshake_on_connect = no
-	END
+    client_rule 'do_handshake_on_connect = no' | write_policy "$tmp/late.conf"
     run launch -p "$tmp/late.conf" -- "$PROBES/itself" "$port"
     assertEquals "$plain" "$out"
 }

@@ -3,17 +3,7 @@
 # shellcheck disable=SC2016,SC2086,SC2154,SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 
-oneTimeSetUp() {
-    write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	END
-}
+oneTimeSetUp() { { client_rule && server_rule; } | write_policy; }
 
 # sweep ROLE VERSION: in the background; verdict of the same says what came of it.
 sweep() {

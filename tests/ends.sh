@@ -21,12 +21,7 @@ start_peers() {
             eval "start_wire $_b-$_k \$_near_${_k}_$_b $_p $wire_options"
         done
     done
-    write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	$policy_option
-	END
+    client_rule "$policy_option" | write_policy
 }
 wire_options='' policy_option=''
 

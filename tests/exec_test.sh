@@ -19,14 +19,7 @@ testAWipedEnvironment() {
 }
 
 # follow WORD: a policy that says so.
-follow() {
-    write_policy "$tmp/follow.conf" <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	follow_exec = $1
-	END
-}
+follow() { client_rule "follow_exec = $1" | write_policy "$tmp/follow.conf"; }
 
 testRefused() {
     follow refuse

@@ -130,6 +130,10 @@ write_policy() {
     (umask 077 && sed "s|@CERTS@|$certs|g" >"$_file")
 }
 
+# The rule for every connection of a role, for write_policy: client_rule [LINE...], server_rule [LINE...].
+client_rule() { printf '%s\n' '[client all]' 'match = *:*' 'ca_certs = @CERTS@/ca.pem' "$@"; }
+server_rule() { printf '%s\n' '[server all]' 'match = *:*' 'certfile = @CERTS@/server.pem' 'keyfile = @CERTS@/server.key' "$@"; }
+
 # launch ARGUMENTS...: the launcher.
 launch() {
     if [ -n "$sanitizer" ]; then LD_PRELOAD=$sanitizer "$WRAPSOCK" "$@"; else "$WRAPSOCK" "$@"; fi

@@ -58,12 +58,7 @@ testIoUring() { refused uring 0 "io_uring_setup: ENOSYS"; }
 testFastOpen() { refused fastopen 0 "TCP_FASTOPEN_CONNECT: ENOPROTOOPT"; }
 # What TCP has beside a stream of bytes, by both routes.
 testExtras() {
-    write_policy "$tmp/relay.conf" <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	route = relay
-	END
+    client_rule 'route = relay' | write_policy "$tmp/relay.conf"
     for file in "$POLICY" "$tmp/relay.conf"; do
         for kind in tls12 tls13; do
             begin_case "${file##*/} $kind"
@@ -141,12 +136,7 @@ testConnectedOnStandardOutput() {
 
 testAcceptedAsStandardOutput() {
     port=$(free_port) near=$(free_port)
-    write_policy "$tmp/standard.conf" <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	END
+    server_rule | write_policy "$tmp/standard.conf"
     start standard $launcher -p "$tmp/standard.conf" "$PROBES/standard" accept "$port"
     wait_listen "$port"
     start_wire standard "$near" "$port"

@@ -164,12 +164,7 @@ testManyConnections() {
         skip "a sanitizer's memory is another matter"
         return
     fi
-    write_policy "$tmp/relay.conf" <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	route = relay
-	END
+    client_rule 'route = relay' | write_policy "$tmp/relay.conf"
     # shellcheck disable=SC2086
     run timeout 50 $launcher -p "$tmp/relay.conf" -- "$PYTHON" "$TOP/tests/peers/relays.py" "$(port tls13 echo)" 100
     assertEquals "$err" "relays: 1
@@ -274,12 +269,7 @@ True 0" "$out"
 
 # The new program has none of us in it: as well it could be static.
 testNotWrapped() {
-    write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	follow_exec = no
-	END
+    client_rule 'follow_exec = no' | write_policy
     # shellcheck disable=SC2086
     run timeout 20 env -u LD_PRELOAD $wrapped "$PYTHON" -c '
 import os, socket, sys
@@ -298,12 +288,7 @@ testStatic() {
         return
     fi
     _p=$(free_port) _near=$(free_port)
-    write_policy "$tmp/server.conf" <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	END
+    server_rule | write_policy "$tmp/server.conf"
     # shellcheck disable=SC2086
     start super $launcher -p "$tmp/server.conf" -- "$PYTHON" -c '
 import os, signal, socket, sys
@@ -334,12 +319,7 @@ while True:
 # A super-server that knows nothing of us gives a connection to a wrapped program, as 0 and 1.
 testInherited() {
     _p=$(free_port) _near=$(free_port)
-    write_policy "$tmp/server.conf" <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	END
+    server_rule | write_policy "$tmp/server.conf"
     # shellcheck disable=SC2086
     start inetd "$PYTHON" -c '
 import socket, subprocess, sys
@@ -366,12 +346,7 @@ print(n)' "$_near" "$certs/ca.pem"
 
 # route = relay: the probes of the other families, over a pair from the start.
 testEveryConnection() {
-    write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	route = relay
-	END
+    client_rule 'route = relay' | write_policy
     same echo echo_blocking 300000 100000 16383 4608
     same echo echo_blocking 14000 7 100
     for how in poll select epoll epoll-et epoll-oneshot; do same echo echo_wait "$how" eagain 300000 100000 16384; done

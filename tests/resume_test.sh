@@ -31,13 +31,7 @@ peer() {
     wait_listen "$3"
 }
 
-client_policy() {
-    write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	END
-}
+client_policy() { client_rule | write_policy; }
 
 # handshakes EXPECTED PORT COUNT: how each connection of one process came to be.
 handshakes() {

@@ -37,16 +37,7 @@ assert_forgotten() { # WHAT PID NEEDLES
     assertEquals "$1: $found" clean "$found"
 }
 
-client_policy() { # LINES
-    write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	certfile = @CERTS@/client.pem
-	keyfile = @CERTS@/client.key
-	$1
-	END
-}
+client_policy() { client_rule 'certfile = @CERTS@/client.pem' 'keyfile = @CERTS@/client.key' "$1" | write_policy; } # LINES
 
 start_peer() {
     peer=$(free_port)
@@ -87,13 +78,7 @@ testServer() {
         for route in inline relay; do
             begin_case "server, $kind, route = $route"
             rm -f "$tmp/keylog" "$tmp/said"
-            write_policy <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	route = $route
-	END
+            server_rule "route = $route" | write_policy
             at=$(free_port) near=$(free_port)
             start server env WRAPSOCK_LOG=debug $wrapped "$PROBES/forgets" server "$at" 1
             server=$pid
@@ -189,13 +174,7 @@ testRelay() {
 testCoreDumps() {
     for word in yes no; do
         begin_case "core_dumps = $word"
-        write_policy <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	core_dumps = $word
-	END
+        server_rule "core_dumps = $word" | write_policy
         at=$(free_port)
         start server $wrapped "$PROBES/forgets" server "$at" 2
         wait_listen "$at"
@@ -276,14 +255,7 @@ testKeyThatOthersCanRead() {
     cp "$certs/client.key" "$tmp/open.key" && chmod 640 "$tmp/open.key"
     for strict in no yes; do
         begin_case "strict_keys = $strict"
-        write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	certfile = @CERTS@/client.pem
-	keyfile = $tmp/open.key
-	strict_keys = $strict
-	END
+        client_rule 'certfile = @CERTS@/client.pem' "keyfile = $tmp/open.key" "strict_keys = $strict" | write_policy
         start client $by_hand "$PYTHON" "$TOP/tests/peers/reload.py" dial "$at" 20
         wait_for many_lines "$tmp/client.out"
         assertEquals "$(cat "$tmp/client.out")" "$([ $strict = no ] && echo ok || echo EACCES)" "$(cut -d ' ' -f 3 <"$tmp/client.out" | sort -u)"

@@ -67,12 +67,7 @@ testACutStreamIsNoEnd() {
 }
 
 testACutStreamIsAnEndWherePolicySaysSo() {
-    write_policy "$tmp/ragged.conf" <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	suppress_ragged_eofs = yes
-	END
+    client_rule 'suppress_ragged_eofs = yes' | write_policy "$tmp/ragged.conf"
     run timeout -k 1 20 $launcher -p "$tmp/ragged.conf" "$PROBES/echo_blocking" "$(port tls13 cut)" 10 10 10
     assertEquals "$out" "end: 0" "$(printf '%s\n' "$out" | sed -n '$p')"
 }

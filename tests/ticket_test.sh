@@ -18,15 +18,7 @@ while True:
     os.wait()
 '
 
-server_policy() { # [LINE...]: of the rule
-    write_policy <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	$(printf '%s\n' "$@")
-	END
-}
+server_policy() { server_rule "$@" | write_policy; } # [LINE...]: of the rule
 
 # start_server NAME [alone]: its port is in $port, behind a recorder.
 start_server() {

@@ -70,10 +70,22 @@ file_contains() { grep -qs -e "$2" "$1"; }
 # wait_line FILE PATTERN: until a line of FILE matches.
 wait_line() { wait_for file_contains "$1" "$2"; }
 
-# A port that nobody uses, chosen by the kernel.
+# A port that nobody uses: none that the kernel could give to a client meanwhile, and none twice.
 free_port() {
-    "$PYTHON" -c 'import socket
-s = socket.socket(socket.AF_INET6); s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0); s.bind(("::", 0)); print(s.getsockname()[1])'
+    "$PYTHON" -c 'import random, socket, sys
+with open("/proc/sys/net/ipv4/ip_local_port_range") as f, open(sys.argv[1], "a+") as given:
+    given.seek(0)
+    ports = set(range(8000, max(int(f.read().split()[0]), 12000))) - {int(line) for line in given}
+    for port in random.sample(sorted(ports), len(ports)):
+        with socket.socket(socket.AF_INET6) as s:
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            try:
+                s.bind(("::", port))
+            except OSError:
+                continue
+        print(port, file=given)
+        print(port)
+        break' "$tmp/ports"
 }
 
 # --- processes ---

@@ -201,7 +201,8 @@ hash_store(struct hash *h, SSL_CTX *ssl)
 		X509_CRL *crl = X509_OBJECT_get0_X509_CRL(o);
 		unsigned len = 0;
 
-		h->failed = h->failed || (x && !X509_digest(x, EVP_sha256(), digest, &len)) || (crl && !X509_CRL_digest(crl, EVP_sha256(), digest, &len));
+		h->failed = h->failed || (x && !X509_digest(x, EVP_sha256(), digest, &len)) ||
+			    (crl && !X509_CRL_digest(crl, EVP_sha256(), digest, &len));
 		for (unsigned j = 0; j < len; j++)
 			sum[j] ^= digest[j];
 	}
@@ -231,7 +232,8 @@ engine_scope_files(const struct config *c, uint8_t out[static ENGINE_SCOPE_BYTES
 }
 
 static bool
-make_scope(const struct engine_ctx *ctx, const struct config *c, const uint8_t files[static ENGINE_SCOPE_BYTES], uint8_t out[static ENGINE_SCOPE_BYTES])
+make_scope(const struct engine_ctx *ctx, const struct config *c, const uint8_t files[static ENGINE_SCOPE_BYTES],
+	   uint8_t out[static ENGINE_SCOPE_BYTES])
 {
 	static const char label[] = "wrapsock 1";
 	unsigned long version = engine_library_number();

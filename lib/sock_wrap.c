@@ -88,7 +88,8 @@ look(int fd, struct found *f)
 		held.put(held.held);
 	if (r)
 		return error_set(NULL, WRAPSOCK_E_STATE, EINVAL,
-				 "the preload object wraps this descriptor already: a program that does so itself wants `action = plain` in the policy");
+				 "the preload object wraps this descriptor already: "
+				 "a program that does so itself wants `action = plain` in the policy");
 	f->timeout = timeout_of(fd);
 	r = (int)raw_getpeername(fd, &f->peer, &f->len);
 	f->connected = r == 0;

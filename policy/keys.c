@@ -132,13 +132,15 @@ static const struct spelling spellings[] = {
 	{ "curve", "groups" }, { "curves", "groups" },
 	{ "sni", "server_hostname" }, { "TIMEOUTconnect", "handshake_timeout" },
 	/* HAProxy */
-	{ "ca-file", "ca_certs" }, { "crl-file", "crlfile" }, { "crt", "certfile" }, { "verifyhost", "check_hostname" }, { "snihost", "server_hostname" },
-	{ "tls-ticket-keys", "ticket_keys" }, { "ssl-min-ver", "minimum_version" }, { "ssl-max-ver", "maximum_version" }, { "alpn", "alpn_protocols" },
+	{ "ca-file", "ca_certs" }, { "crl-file", "crlfile" }, { "crt", "certfile" }, { "verifyhost", "check_hostname" },
+	{ "snihost", "server_hostname" }, { "tls-ticket-keys", "ticket_keys" }, { "alpn", "alpn_protocols" },
+	{ "ssl-min-ver", "minimum_version" }, { "ssl-max-ver", "maximum_version" },
 	/* nginx */
 	{ "ssl_certificate", "certfile" }, { "ssl_certificate_key", "keyfile" }, { "ssl_verify_client", "cert_reqs" },
 	{ "ssl_client_certificate", "ca_certs" }, { "ssl_trusted_certificate", "ca_certs" }, { "ssl_protocols", "minimum_version" },
 	{ "ssl_ciphers", "ciphers" }, { "ssl_ecdh_curve", "groups" }, { "ssl_alpn", "alpn_protocols" },
-	{ "ssl_password_file", "password_file" }, { "ssl_session_ticket_key", "ticket_keys" }, { "proxy_ssl_name", "server_hostname" }, { "proxy_ssl_verify", "cert_reqs" },
+	{ "ssl_password_file", "password_file" }, { "ssl_session_ticket_key", "ticket_keys" },
+	{ "proxy_ssl_name", "server_hostname" }, { "proxy_ssl_verify", "cert_reqs" },
 	/* hitch, socat and others */
 	{ "ssl_crl", "crlfile" }, { "proxy_ssl_crl", "crlfile" }, { "SSLCARevocationFile", "crlfile" }, { "SSLCARevocationCheck", "crl_check" },
 	{ "SSLSessionTicketKeyFile", "ticket_keys" }, { "ticketKeySecret", "ticket_keys" },

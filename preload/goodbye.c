@@ -80,9 +80,9 @@ goodbye_at_exec(int dirfd, const char *path, int flags, bool search)
 {
 	int saved = errno, ends = each(COUNT);
 
+	flags &= AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
 	if (ends)
-		ends = (search && !strchr(path, '/') ? program_in_path(path) : program_at(dirfd, path, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))) ?
-			       each(SAY) : 0;
+		ends = (search && !strchr(path, '/') ? program_in_path(path) : program_at(dirfd, path, flags)) ? each(SAY) : 0;
 	errno = saved;
 	return ends;
 }

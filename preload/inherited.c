@@ -87,7 +87,8 @@ left_plain(int fd)
 	socklen_t plen = sizeof peer, llen = sizeof local;
 	int rule;
 
-	return !sock_tcp(fd) || real.getpeername(fd, (struct sockaddr *)&peer, &plen) < 0 || real.getsockname(fd, (struct sockaddr *)&local, &llen) < 0 ||
+	return !sock_tcp(fd) || real.getpeername(fd, (struct sockaddr *)&peer, &plen) < 0 ||
+	       real.getsockname(fd, (struct sockaddr *)&local, &llen) < 0 ||
 	       (decide_ask(CONFIG_SERVER, (struct sockaddr *)&local, llen, &rule) == 0 &&
 		decide_ask(CONFIG_CLIENT, (struct sockaddr *)&peer, plen, &rule) == 0);
 }

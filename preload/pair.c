@@ -73,7 +73,8 @@ pair_read_label(int fd, struct pair_label *l)
 
 	if (raw_getpeername(fd, &a, &len) < 0 || a.sun_family != AF_UNIX)
 		return false;
-	if (len != offsetof(struct sockaddr_un, sun_path) + sizeof MARK + sizeof *l || a.sun_path[0] || memcmp(a.sun_path + 1, MARK, sizeof MARK - 1) != 0)
+	if (len != offsetof(struct sockaddr_un, sun_path) + sizeof MARK + sizeof *l || a.sun_path[0] ||
+	    memcmp(a.sun_path + 1, MARK, sizeof MARK - 1) != 0)
 		return false;
 	memcpy(l, a.sun_path + sizeof MARK, sizeof *l);
 	return l->peer.family == AF_INET || l->peer.family == AF_INET6;

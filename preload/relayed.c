@@ -251,7 +251,8 @@ relayed_over(int fd)
 
 	if (raw_syscall(SYS_ppoll, (long)&p, 1, (long)&(struct timespec){ 0 }, 0, 0, 0) != 1 || !(p.revents & POLLHUP))
 		return false;
-	return !pair_read_label(fd, &label) || helper_option(label.nonce, label.user, label.id, &o) == -ENOTCONN;	/* else only the program has ended it */
+	/* Or only the program has ended it. */
+	return !pair_read_label(fd, &label) || helper_option(label.nonce, label.user, label.id, &o) == -ENOTCONN;
 }
 
 /* ---- answers ---- */
@@ -290,8 +291,9 @@ of_the_wire(int level, int name)
 {
 	if (level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6)
 		return true;
-	return level == SOL_SOCKET && (name == SO_KEEPALIVE || name == SO_LINGER || name == SO_PRIORITY || name == SO_MARK || name == SO_BINDTODEVICE ||
-				       name == SO_DONTROUTE || name == SO_OOBINLINE || name == SO_REUSEADDR || name == SO_SNDBUF || name == SO_RCVBUF);
+	return level == SOL_SOCKET && (name == SO_KEEPALIVE || name == SO_LINGER || name == SO_PRIORITY || name == SO_MARK ||
+				       name == SO_BINDTODEVICE || name == SO_DONTROUTE || name == SO_OOBINLINE || name == SO_REUSEADDR ||
+				       name == SO_SNDBUF || name == SO_RCVBUF);
 }
 
 /* The wire is gone: TCP's answers are those of a socket that is connected to nobody, and a socket's own are the pair's. */

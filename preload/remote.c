@@ -27,7 +27,8 @@ plain(const char *call, const char *host, unsigned port, sa_family_t family)
 	}
 	freeaddrinfo(list);
 	if (!all)
-		log_line(LOG_LEVEL_WARN, "%s to %s is refused with EACCES: it connects inside libc, and policy does not leave that plain", call, host);
+		log_line(LOG_LEVEL_WARN, "%s to %s is refused with EACCES: it connects inside libc, and policy does not leave that plain", call,
+			 host);
 	return all;
 }
 

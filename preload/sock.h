@@ -37,7 +37,7 @@ sock_after(struct sock *s, int fd)
 
 /* sock.c */
 bool sock_inet(const struct sockaddr *, socklen_t);	/* an address of IPv4 or IPv6 */
-int sock_tcp(int fd);			/* an INET or INET6 stream socket of TCP: 1, 0, or -EACCES if the kernel does not say: logged, to be refused */
+int sock_tcp(int fd);			/* a stream socket of TCP: 1, 0, or -EACCES if the kernel does not say: logged, to be refused */
 int sock_still_tcp(int fd);		/* the same of one that the table knows, which takes one question */
 int sock_cannot_ask(int fd, int error);	/* say so: -EACCES */
 bool sock_nonblocking(int fd);

@@ -162,7 +162,8 @@ close_stream(FILE *f, int fd)
 
 	if (wrapped(fd) && still_socket(fd) && __fpending(f)) {
 		__fpurge(f);	/* a stream made before we were: what it holds must not be flushed in clear */
-		log_line(LOG_LEVEL_WARN, "what a stream over wrapped descriptor %d held is dropped: only after a connect that waits can it be sent", fd);
+		log_line(LOG_LEVEL_WARN, "what a stream over wrapped descriptor %d held is dropped: only after a connect that waits can it be sent",
+			 fd);
 	}
 	fdtab_close(fd);
 	return real.fclose(f);

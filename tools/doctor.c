@@ -12,7 +12,8 @@ static const struct {
 	const char *library, *remark;
 } known[] = {
 	{ "liburing.so", "uses io_uring, and wrapsock cannot see what it does there: such a rule needs route = relay" },
-	{ "libaio.so", "uses the kernel's asynchronous I/O, and wrapsock cannot see what it does with it: for sockets such a rule needs route = relay" },
+	{ "libaio.so", "uses the kernel's asynchronous I/O, and wrapsock cannot see what it does with it: "
+		       "for sockets such a rule needs route = relay" },
 	{ "libssl.so", "can speak TLS itself: switch that off where a rule wraps its connections" },
 	{ "libgnutls.so", "can speak TLS itself: switch that off where a rule wraps its connections" },
 };

@@ -3,8 +3,8 @@
  *
  *	server_events PORT CERT-FILE KEY-FILE
  *
- * The kernel's readiness is the truth: a socket that epoll calls readable is read until recv would wait, and one that cannot be written is left alone until
- * epoll says that it can.  wrapsock_poll_events says what a call that would wait is waiting for.
+ * The kernel's readiness is the truth: a socket that epoll calls readable is read until recv would wait, and one that cannot be
+ * written is left alone until epoll says that it can.  wrapsock_poll_events says what a call that would wait is waiting for.
  */
 #include <sys/epoll.h>
 #include <sys/socket.h>

@@ -6,36 +6,24 @@
 #include "ran.h"
 #include "wrapsock.h"
 
+#include "check.h"
+
 #include <sys/socket.h>
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <math.h>
 #include <netinet/in.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-static unsigned passed, failed;
 
 static void
-result(const char *what, bool ok)
+judge(const char *what, bool ok)
 {
-	if (ok) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("FAIL %s\n", what);
+	result("cert", what, ok, "");
 }
 
 static bool
@@ -85,15 +73,15 @@ row_37_38_39_40_D4_times_when_converted_then_seconds(void)
 	for (size_t i = 0; i < COUNT(times); i++) {
 		seconds = 42;
 		errno = EDOM;
-		result(times[i].text, wrapsock_cert_time_to_seconds(times[i].text, &seconds) == 0 && seconds == times[i].seconds && errno == EDOM);
+		judge(times[i].text, wrapsock_cert_time_to_seconds(times[i].text, &seconds) == 0 && seconds == times[i].seconds && errno == EDOM);
 	}
 	for (size_t i = 0; i < COUNT(no_times); i++) {
 		seconds = 42;
 		errno = 0;
-		result(no_times[i], wrapsock_cert_time_to_seconds(no_times[i], &seconds) == -1 && seconds == 42 && errno == EINVAL
+		judge(no_times[i], wrapsock_cert_time_to_seconds(no_times[i], &seconds) == -1 && seconds == 42 && errno == EINVAL
 		       && wrapsock_err(NULL) == WRAPSOCK_E_INVALID && strstr(wrapsock_errstr(NULL), "time"));
 	}
-	result("no time at all", wrapsock_cert_time_to_seconds(NULL, &seconds) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+	judge("no time at all", wrapsock_cert_time_to_seconds(NULL, &seconds) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
 }
 
 /* ---- PEM: rows 45 and 46 ---- */
@@ -142,20 +130,20 @@ row_45_46_pem_when_converted_then_byte_for_byte(void)
 		int ret = wrapsock_PEM_cert_to_DER_cert(pems[i].pem, &der, &len);
 
 		if (pems[i].der)
-			result(pems[i].pem, ret == 0 && len == pems[i].len && memcmp(der, pems[i].der, len) == 0);
+			judge(pems[i].pem, ret == 0 && len == pems[i].len && memcmp(der, pems[i].der, len) == 0);
 		else
-			result(pems[i].pem, ret == -1 && !der && len == 0 && errno == EINVAL && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+			judge(pems[i].pem, ret == -1 && !der && len == 0 && errno == EINVAL && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
 		wrapsock_free(der);
 	}
 	pem = wrapsock_DER_cert_to_PEM_cert("Ma", 2);
-	result("two bytes as PEM", same(pem, HEADER "\nTWE=\n" FOOTER "\n"));
+	judge("two bytes as PEM", same(pem, HEADER "\nTWE=\n" FOOTER "\n"));
 	wrapsock_free(pem);
 	pem = wrapsock_DER_cert_to_PEM_cert("012345678901234567890123456789012345678901234567", 48);
-	result("a full line as PEM", same(pem, HEADER "\nMDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3\n" FOOTER "\n"));
+	judge("a full line as PEM", same(pem, HEADER "\nMDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3\n" FOOTER "\n"));
 	wrapsock_free(pem);
-	result("nothing as PEM", !wrapsock_DER_cert_to_PEM_cert("", 0) && wrapsock_err(NULL) == WRAPSOCK_E_INVALID && errno == EINVAL);
-	result("NULL as PEM", !wrapsock_DER_cert_to_PEM_cert(NULL, 3) && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
-	result("NULL as DER", wrapsock_PEM_cert_to_DER_cert(NULL, &der, &len) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+	judge("nothing as PEM", !wrapsock_DER_cert_to_PEM_cert("", 0) && wrapsock_err(NULL) == WRAPSOCK_E_INVALID && errno == EINVAL);
+	judge("NULL as PEM", !wrapsock_DER_cert_to_PEM_cert(NULL, 3) && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+	judge("NULL as DER", wrapsock_PEM_cert_to_DER_cert(NULL, &der, &len) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
 	wrapsock_free(NULL);
 }
 
@@ -263,18 +251,18 @@ row_88_90_92_S6_names_when_decoded_then_whole_and_in_order(void)
 
 	cert = made(subject, COUNT(subject), NULL, true, err, sizeof(err));
 	n = cert ? wrapsock_cert_subject(cert, &names) : 0;
-	result("names: as many as there are", n == COUNT(expected));
+	judge("names: as many as there are", n == COUNT(expected));
 	for (size_t i = 0; i < n && i < COUNT(expected); i++)
-		result(expected[i].value, names[i].rdn == expected[i].rdn && same(names[i].name, expected[i].name)
+		judge(expected[i].value, names[i].rdn == expected[i].rdn && same(names[i].name, expected[i].name)
 		       && same(names[i].value, expected[i].value) && same(names[i].oid, expected[i].oid) && names[i].len == expected[i].len
 		       && memcmp(names[i].data, expected[i].data, names[i].len) == 0);
-	result("an empty issuer", cert && wrapsock_cert_issuer(cert, &names) == 0);
-	result("no alternative names", cert && wrapsock_cert_alt_names(cert, &names) == 0);
-	result("serial number", cert && same(wrapsock_cert_serial_number(cert), "1234"));
-	result("version", cert && wrapsock_cert_version(cert) == 3);
-	result("not before", cert && same(wrapsock_cert_not_before(cert), "May  9 00:00:00 2007 GMT"));
-	result("not after", cert && same(wrapsock_cert_not_after(cert), "Dec 31 23:59:59 9999 GMT"));
-	result("validated", cert && wrapsock_cert_validated(cert) == 1);
+	judge("an empty issuer", cert && wrapsock_cert_issuer(cert, &names) == 0);
+	judge("no alternative names", cert && wrapsock_cert_alt_names(cert, &names) == 0);
+	judge("serial number", cert && same(wrapsock_cert_serial_number(cert), "1234"));
+	judge("version", cert && wrapsock_cert_version(cert) == 3);
+	judge("not before", cert && same(wrapsock_cert_not_before(cert), "May  9 00:00:00 2007 GMT"));
+	judge("not after", cert && same(wrapsock_cert_not_after(cert), "Dec 31 23:59:59 9999 GMT"));
+	judge("validated", cert && wrapsock_cert_validated(cert) == 1);
 	wrapsock_cert_free(cert);
 }
 
@@ -286,7 +274,7 @@ row_90_name_when_it_is_no_text_then_an_error(void)
 	char err[200] = "";
 	struct wrapsock_cert *cert = made(subject, 1, NULL, true, err, sizeof(err));
 
-	result("a name that is no text", !cert && strstr(err, "no text"));
+	judge("a name that is no text", !cert && strstr(err, "no text"));
 	wrapsock_cert_free(cert);
 }
 
@@ -301,8 +289,8 @@ row_86_certificate_when_not_validated_then_empty(void)
 	char err[200];
 	struct wrapsock_cert *cert = made(subject, 1, NULL, false, err, sizeof(err));
 
-	result("not validated: it is there", cert && wrapsock_cert_validated(cert) == 0);
-	result("not validated: nothing in it", cert && wrapsock_cert_subject(cert, &names) == 0 && !names && wrapsock_cert_issuer(cert, &names) == 0
+	judge("not validated: it is there", cert && wrapsock_cert_validated(cert) == 0);
+	judge("not validated: nothing in it", cert && wrapsock_cert_subject(cert, &names) == 0 && !names && wrapsock_cert_issuer(cert, &names) == 0
 	       && wrapsock_cert_alt_names(cert, &names) == 0 && wrapsock_cert_uris(cert, "OCSP", &uris) == 0 && !uris
 	       && wrapsock_cert_dir_name(cert, 0, &names) == 0
 	       && !wrapsock_cert_not_before(cert) && !wrapsock_cert_not_after(cert) && !wrapsock_cert_serial_number(cert)
@@ -381,7 +369,7 @@ row_89_93_N21_S6_S7_extensions_when_decoded_then_each_kind(void)
 			list(out, sizeof(out), cert);
 		if (!cert || strcmp(out, extensions[i].expected) != 0)
 			printf("%s%s\n", out, err);
-		result(extensions[i].what, cert && strcmp(out, extensions[i].expected) == 0);
+		judge(extensions[i].what, cert && strcmp(out, extensions[i].expected) == 0);
 		wrapsock_cert_free(cert);
 	}
 }
@@ -400,13 +388,13 @@ row_89_dir_name_when_decoded_then_text_and_parts(void)
 
 	if (!cert)
 		printf("%s\n", err);
-	result("a DirName beside another name", n == 2 && same(names[1].name, "DirName"));
+	judge("a DirName beside another name", n == 2 && same(names[1].name, "DirName"));
 	if (n == 2) {
-		result("its text", same(names[1].value, "commonName=b+organizationalUnitName=\\,c, 1.3.6.1.4.127=d\\=\\\\x00e"));
+		judge("its text", same(names[1].value, "commonName=b+organizationalUnitName=\\,c, 1.3.6.1.4.127=d\\=\\\\x00e"));
 		n = wrapsock_cert_dir_name(cert, 1, &parts);
-		result("its parts", n == 3 && parts[0].rdn == 0 && parts[1].rdn == 0 && parts[2].rdn == 1 && same(parts[1].value, ",c")
+		judge("its parts", n == 3 && parts[0].rdn == 0 && parts[1].rdn == 0 && parts[2].rdn == 1 && same(parts[1].value, ",c")
 		       && same(parts[0].name, "commonName") && parts[2].len == 4 && memcmp(parts[2].data, "d=\0e", 4) == 0);
-		result("no parts of another name", wrapsock_cert_dir_name(cert, 0, &parts) == 0 && !parts
+		judge("no parts of another name", wrapsock_cert_dir_name(cert, 0, &parts) == 0 && !parts
 		       && wrapsock_cert_dir_name(cert, 9, &parts) == 0);
 	}
 	wrapsock_cert_free(cert);
@@ -424,10 +412,10 @@ row_46_certificate_when_there_is_none_then_invalid(void)
 {
 	for (size_t i = 0; i < COUNT(no_certs); i++) {
 		errno = 0;
-		result(no_certs[i], !wrapsock_cert_parse_pem(no_certs[i]) && errno == EINVAL && wrapsock_err(NULL) == WRAPSOCK_E_INVALID
+		judge(no_certs[i], !wrapsock_cert_parse_pem(no_certs[i]) && errno == EINVAL && wrapsock_err(NULL) == WRAPSOCK_E_INVALID
 		       && strstr(wrapsock_errstr(NULL), "certificate"));
 	}
-	result("no PEM", !wrapsock_cert_parse_pem(NULL) && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+	judge("no PEM", !wrapsock_cert_parse_pem(NULL) && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
 }
 
 /* ---- the library: rows 2, 33 to 36, 53 to 55, 129 ---- */
@@ -437,20 +425,20 @@ row_33_34_35_36_N39_random_when_asked_then_given(void)
 {
 	unsigned char a[64] = {0}, b[64] = {0};
 
-	result("row 33: seeded", wrapsock_rand_status() == 1);
+	judge("row 33: seeded", wrapsock_rand_status() == 1);
 	errno = 0;
-	result("row 34: no EGD", wrapsock_rand_egd("/run/egd") == -1 && wrapsock_err(NULL) == WRAPSOCK_E_UNSUPPORTED && errno == EOPNOTSUPP
+	judge("row 34: no EGD", wrapsock_rand_egd("/run/egd") == -1 && wrapsock_err(NULL) == WRAPSOCK_E_UNSUPPORTED && errno == EOPNOTSUPP
 	       && strstr(wrapsock_errstr(NULL), "EGD") && strstr(wrapsock_errstr(NULL), wrapsock_openssl_version()));
-	result("row 35: no path", wrapsock_rand_egd(NULL) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID && errno == EINVAL);
-	result("row 36: bytes without entropy", wrapsock_rand_add("abc", 3, 0.0) == 0);
-	result("row 36: bytes with entropy", wrapsock_rand_add(a, sizeof(a), 1e9) == 0);
-	result("row 36: no bytes", wrapsock_rand_add(NULL, 0, 0.0) == 0 && wrapsock_rand_add("", 0, 1.0) == 0);
-	result("row 36: negative entropy", wrapsock_rand_add("abc", 3, -0.5) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID && errno == EINVAL);
-	result("row 36: entropy that is no number", wrapsock_rand_add("abc", 3, (double)NAN) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
-	result("row 36: NULL with a length", wrapsock_rand_add(NULL, 3, 0.0) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
-	result("N39: bytes", wrapsock_rand_bytes(a, sizeof(a)) == 0 && wrapsock_rand_bytes(b, sizeof(b)) == 0 && memcmp(a, b, sizeof(a)) != 0);
-	result("N39: no bytes", wrapsock_rand_bytes(NULL, 0) == 0);
-	result("N39: NULL with a length", wrapsock_rand_bytes(NULL, 1) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+	judge("row 35: no path", wrapsock_rand_egd(NULL) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID && errno == EINVAL);
+	judge("row 36: bytes without entropy", wrapsock_rand_add("abc", 3, 0.0) == 0);
+	judge("row 36: bytes with entropy", wrapsock_rand_add(a, sizeof(a), 1e9) == 0);
+	judge("row 36: no bytes", wrapsock_rand_add(NULL, 0, 0.0) == 0 && wrapsock_rand_add("", 0, 1.0) == 0);
+	judge("row 36: negative entropy", wrapsock_rand_add("abc", 3, -0.5) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID && errno == EINVAL);
+	judge("row 36: entropy that is no number", wrapsock_rand_add("abc", 3, (double)NAN) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+	judge("row 36: NULL with a length", wrapsock_rand_add(NULL, 3, 0.0) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+	judge("N39: bytes", wrapsock_rand_bytes(a, sizeof(a)) == 0 && wrapsock_rand_bytes(b, sizeof(b)) == 0 && memcmp(a, b, sizeof(a)) != 0);
+	judge("N39: no bytes", wrapsock_rand_bytes(NULL, 0) == 0);
+	judge("N39: NULL with a length", wrapsock_rand_bytes(NULL, 1) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
 }
 
 static const struct {
@@ -470,16 +458,16 @@ row_2_53_54_55_129_N9_library_when_asked_then_tells(void)
 
 	wrapsock_openssl_version_info(v);
 	snprintf(text, sizeof(text), "OpenSSL %d.%d.%d ", v[0], v[1], v[3]);
-	result("row 53: the version's text", strncmp(wrapsock_openssl_version(), text, strlen(text)) == 0);
-	result("row 54: five numbers", v[0] >= 3 && v[2] == 0 && v[4] >= 0 && v[4] < 16);
-	result("row 55: the number", number == ((unsigned long)v[0] << 28 | (unsigned long)v[1] << 20 | (unsigned long)v[2] << 12
+	judge("row 53: the version's text", strncmp(wrapsock_openssl_version(), text, strlen(text)) == 0);
+	judge("row 54: five numbers", v[0] >= 3 && v[2] == 0 && v[4] >= 0 && v[4] < 16);
+	judge("row 55: the number", number == ((unsigned long)v[0] << 28 | (unsigned long)v[1] << 20 | (unsigned long)v[2] << 12
 			| (unsigned long)v[3] << 4 | (unsigned long)v[4]));
 	for (size_t i = 0; i < COUNT(features); i++) {
 		int has = wrapsock_has(features[i].feature);
 
-		result(features[i].feature, features[i].has == 2 ? has == 0 || has == 1 : has == features[i].has);
+		judge(features[i].feature, features[i].has == 2 ? has == 0 || has == 1 : has == features[i].has);
 	}
-	result("no feature", wrapsock_has(NULL) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
+	judge("no feature", wrapsock_has(NULL) == -1 && wrapsock_err(NULL) == WRAPSOCK_E_INVALID);
 }
 
 /* N16: the environment outranks what is built in; what is not there is NULL. */
@@ -492,14 +480,14 @@ N16_paths_when_the_environment_names_them_then_those(void)
 	setenv("SSL_CERT_DIR", "/", 1);
 	errno = EDOM;
 	wrapsock_get_default_verify_paths(&paths);
-	result("N16: a file that is not there", !paths.cafile && errno == EDOM);
-	result("N16: a folder of the environment's", same(paths.capath, "/"));
-	result("N16: the names", same(paths.openssl_cafile_env, "SSL_CERT_FILE") && same(paths.openssl_capath_env, "SSL_CERT_DIR"));
-	result("N16: the built-in places", paths.openssl_cafile[0] == '/' && paths.openssl_capath[0] == '/');
+	judge("N16: a file that is not there", !paths.cafile && errno == EDOM);
+	judge("N16: a folder of the environment's", same(paths.capath, "/"));
+	judge("N16: the names", same(paths.openssl_cafile_env, "SSL_CERT_FILE") && same(paths.openssl_capath_env, "SSL_CERT_DIR"));
+	judge("N16: the built-in places", paths.openssl_cafile[0] == '/' && paths.openssl_capath[0] == '/');
 	unsetenv("SSL_CERT_FILE");
 	unsetenv("SSL_CERT_DIR");
 	wrapsock_get_default_verify_paths(&paths);
-	result("N16: without an environment", !paths.capath || same(paths.capath, paths.openssl_capath));
+	judge("N16: without an environment", !paths.capath || same(paths.capath, paths.openssl_capath));
 }
 
 /* ---- wrapsock_get_server_certificate: rows 41 and 42; what it fetches is compared by tests/examples_test.sh ---- */
@@ -547,14 +535,14 @@ row_41_42_server_certificate_when_it_cannot_be_had_then_why(void)
 
 	for (size_t i = 0; i < COUNT(refused); i++) {
 		pem = wrapsock_get_server_certificate(refused[i].host, refused[i].port, refused[i].version, NULL, refused[i].timeout);
-		result(refused[i].what, !pem && errno == refused[i].error && wrapsock_err(NULL) == refused[i].code && *wrapsock_errstr(NULL));
+		judge(refused[i].what, !pem && errno == refused[i].error && wrapsock_err(NULL) == refused[i].code && *wrapsock_errstr(NULL));
 		wrapsock_free(pem);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	pem = wrapsock_get_server_certificate("127.0.0.1", port, WRAPSOCK_PROTOCOL_TLS, NULL, 300);
-	result("row 41: a silent server", !pem && errno == ETIMEDOUT && wrapsock_err(NULL) == WRAPSOCK_E_TIMEOUT);
+	judge("row 41: a silent server", !pem && errno == ETIMEDOUT && wrapsock_err(NULL) == WRAPSOCK_E_TIMEOUT);
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	result("row 41: no longer than it may", to.tv_sec - from.tv_sec < 10);
+	judge("row 41: no longer than it may", to.tv_sec - from.tv_sec < 10);
 	wrapsock_free(pem);
 	close(fd);
 }
@@ -593,6 +581,5 @@ main(void)
 			printf("in %s\n", tests[i].name);
 	}
 	EVP_PKEY_free(key);
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed != 0;
+	return summary();
 }

@@ -4,8 +4,7 @@
  */
 #include "engine_openssl.h"
 
-#include <stdio.h>
-#include <string.h>
+#include "check.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -13,20 +12,15 @@
 #include <openssl/params.h>
 #include <openssl/provider.h>
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-static unsigned passed, failed;
 static uint8_t some[512];
 
 static void
-result(const char *what, const char *digest, size_t len, bool ok)
+judge(const char *what, const char *digest, size_t len, bool ok)
 {
-	if (ok) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("FAIL %s, %s, %zu bytes\n", what, digest, len);
+	char detail[80];
+
+	snprintf(detail, sizeof(detail), "%s, %zu bytes", digest, len);
+	result("derive", what, ok, detail);
 }
 
 /* What libssl may ask for: lengths, 0 = the parameter is not given, HASH = as long as the digest. */
@@ -99,9 +93,9 @@ compare(const struct asked *a, const char *digest, size_t len)
 	bool ok = derive(NULL, digest, a, ours, len);
 
 	if (a->wrong)
-		result(a->name, digest, len, !ok);
+		judge(a->name, digest, len, !ok);
 	else
-		result(a->name, digest, len, ok && derive("provider=default", digest, a, theirs, len) && memcmp(ours, theirs, len) == 0);
+		judge(a->name, digest, len, ok && derive("provider=default", digest, a, theirs, len) && memcmp(ours, theirs, len) == 0);
 }
 
 static void
@@ -130,11 +124,11 @@ test_refused(void)
 	EVP_MAC_CTX *hmac = engine_hmac_new(engine_lib(), "SHA256");
 	struct engine_bytes secret = {some, 32}, none = {NULL, 0};
 
-	result("more than 255 blocks", "SHA256", 0, !engine_expand(hmac, secret, (struct engine_bytes){label, 9}, none, out, 255 * 32 + 1));
-	result("a length of three bytes", "SHA256", 0, !engine_expand(hmac, secret, (struct engine_bytes){label, 9}, none, out, 65536));
-	result("a label of 256 bytes", "SHA256", 0, !engine_expand(hmac, secret, (struct engine_bytes){label, 256}, none, out, 32));
-	result("a context of 256 bytes", "SHA256", 0, !engine_expand(hmac, secret, (struct engine_bytes){label, 9}, (struct engine_bytes){some, 256}, out, 32));
-	result("an unknown digest", "NONE-256", 0, !derive(NULL, "NONE-256", &asked[0], out, 32));
+	judge("more than 255 blocks", "SHA256", 0, !engine_expand(hmac, secret, (struct engine_bytes){label, 9}, none, out, 255 * 32 + 1));
+	judge("a length of three bytes", "SHA256", 0, !engine_expand(hmac, secret, (struct engine_bytes){label, 9}, none, out, 65536));
+	judge("a label of 256 bytes", "SHA256", 0, !engine_expand(hmac, secret, (struct engine_bytes){label, 256}, none, out, 32));
+	judge("a context of 256 bytes", "SHA256", 0, !engine_expand(hmac, secret, (struct engine_bytes){label, 9}, (struct engine_bytes){some, 256}, out, 32));
+	judge("an unknown digest", "NONE-256", 0, !derive(NULL, "NONE-256", &asked[0], out, 32));
 	EVP_MAC_CTX_free(hmac);
 }
 
@@ -146,12 +140,12 @@ test_reached(void)
 	uint8_t ours[32], theirs[32];
 	struct asked a = asked[1];
 
-	result("the preferred provider", "any", 0, kdf && strcmp(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf)), "wrapsock") == 0);
+	judge("the preferred provider", "any", 0, kdf && strcmp(OSSL_PROVIDER_get0_name(EVP_KDF_get0_provider(kdf)), "wrapsock") == 0);
 	EVP_KDF_free(kdf);
 	for (int i = 0; i < 2; i++) {
 		const char *digest = i ? "SHA384" : "SHA256";
 
-		result("by label", digest, 32, engine_expand_label(engine_lib(), some, i ? 48 : 32, "key", ours, 32)
+		judge("by label", digest, 32, engine_expand_label(engine_lib(), some, i ? 48 : 32, "key", ours, 32)
 		       && derive("provider=default", digest, &a, theirs, 32) && memcmp(ours, theirs, 32) == 0);
 	}
 }
@@ -164,6 +158,5 @@ main(void)
 	test_reached();
 	test_as_openssl();
 	test_refused();
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed != 0;
+	return summary();
 }

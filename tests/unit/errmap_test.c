@@ -1,25 +1,8 @@
 /* errmap_test.c - causes to errno values: every result of the engine, and a table that agrees with the function. */
 #include "errmap.h"
 
-#include <errno.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
+#include "check.h"
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-static unsigned passed, failed;
-
-static void
-result(const char *what, int value, bool ok)
-{
-	if (ok) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("FAIL %s (%d)\n", what, value);
-}
 
 static const struct {
 	const char *name;
@@ -71,15 +54,13 @@ main(void)
 {
 	for (size_t i = 0; i < COUNT(results); i++) {
 		errno = EDOM;
-		result(results[i].name, results[i].error,
-		       errmap_engine(results[i].result, results[i].kind) == results[i].error && errno == EDOM);
+		result("errmap_engine", results[i].name, errmap_engine(results[i].result, results[i].kind) == results[i].error && errno == EDOM, "");
 		if (results[i].error)
-			result("in the table", results[i].error, in_table(results[i].error));
+			result("in the table", results[i].name, in_table(results[i].error), "");
 	}
 	for (size_t i = 0; i < COUNT(names); i++)
-		result(names[i].name, names[i].error, strcmp(errmap_name(names[i].error), names[i].name) == 0);
+		result("errmap_name", names[i].name, strcmp(errmap_name(names[i].error), names[i].name) == 0, errmap_name(names[i].error));
 	for (const struct errmap_row *row = errmap_table; row->cause; row++)
-		result(row->cause, row->error, row_is_sound(row));
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed != 0;
+		result("row", row->cause, row_is_sound(row), "");
+	return summary();
 }

@@ -2,19 +2,15 @@
  * index_test.c - policy_index_match against its definition, policy_match: policies and targets made at random out of few words, so that
  * they meet, and large ones.  A disagreement prints the policy and the question.
  */
-#include <netinet/in.h>
+#include "policy.h"
+
+#include "check.h"
+
 #include <arpa/inet.h>
-
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "../../policy/policy.h"
+#include <netinet/in.h>
 
 enum { POLICIES = 3000, QUESTIONS = 60, TEXT_MOST = 400000 };
 
-static int passed, failed;
 static uint64_t state = 88172645463325252u;
 
 /* Marsaglia's xorshift: the same run every time. */
@@ -168,12 +164,10 @@ compare(unsigned rules)
 static void
 happened(const char *what, unsigned times)
 {
-	if (times >= 500) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("FAILED index: %s in %u questions only\n", what, times);
+	char detail[40];
+
+	snprintf(detail, sizeof detail, "in %u questions only", times);
+	result("index", what, times >= 500, detail);
 }
 
 int
@@ -190,6 +184,5 @@ main(void)
 	happened("by name", seen.by_name);
 	happened("unmatched", seen.unmatched);
 	happened("a later rule", seen.beyond_first);
-	printf("%d passed, %d failed\n", passed, failed);
-	return failed != 0;
+	return summary();
 }

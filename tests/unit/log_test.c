@@ -1,27 +1,11 @@
 /* log_test.c - which lines are printed, which are counted, and what is said of those. */
 #include "log.h"
 
-#include <sys/wait.h>
+#include "check.h"
 
-#include <errno.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/log_test.XXXXXX";
-static unsigned passed, failed;
-
-static void
-check(const char *name, bool ok, const char *detail)
-{
-	passed += ok;
-	failed += !ok;
-	if (!ok)
-		printf("FAIL %s: %s\n", name, detail);
-}
 
 /* What has been logged since the last call. */
 static const char *
@@ -74,17 +58,17 @@ static const struct {
 static void
 test_pairs(void)
 {
-	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+	for (size_t i = 0; i < COUNT(pairs); i++) {
 		const char *text;
 
 		for (int n = 0; n < 5; n++)
 			log_line(LOG_LEVEL_WARN, "%s", pairs[i].one);
 		log_line(LOG_LEVEL_WARN, "%s", pairs[i].other);
 		text = logged();
-		check(pairs[i].name, count(text, "\n") == (pairs[i].similar ? 5 : 6), text);
+		result("log", pairs[i].name, count(text, "\n") == (pairs[i].similar ? 5 : 6), text);
 		log_rest();
 		text = logged();
-		check(pairs[i].name, count(text, "warn: ") == pairs[i].similar && count(text, "]: 1 similar suppressed: ") == pairs[i].similar, text);
+		result("log", pairs[i].name, count(text, "warn: ") == pairs[i].similar && count(text, "]: 1 similar suppressed: ") == pairs[i].similar, text);
 	}
 }
 
@@ -99,14 +83,14 @@ test_flood(void)
 		log_line(LOG_LEVEL_WARN, "10.0.0.1:%d: broke off", i);
 	}
 	text = logged();
-	check("a flood of two kinds", count(text, "\n") == 10, text);
+	result("log", "a flood of two kinds", count(text, "\n") == 10, text);
 	second();
 	log_line(LOG_LEVEL_DEBUG, "not told itself");
 	text = logged();
-	check("both are told of", count(text, "995 similar suppressed: 10.0.0.1:0: refused\n") == 1
+	result("log", "both are told of", count(text, "995 similar suppressed: 10.0.0.1:0: refused\n") == 1
 	      && count(text, "995 similar suppressed: 10.0.0.1:0: broke off\n") == 1 && count(text, "\n") == 2, text);
 	log_line(LOG_LEVEL_WARN, "10.0.0.1:1: refused");
-	check("the next second begins anew", count(logged(), "refused") == 1, "");
+	result("log", "the next second begins anew", count(logged(), "refused") == 1, "");
 }
 
 static void
@@ -120,10 +104,10 @@ test_kinds(void)
 	for (int i = 0; i < 26 * 26; i++)
 		log_line(LOG_LEVEL_WARN, "kind %c%c", 'a' + i / 26, 'a' + i % 26);
 	text = logged();
-	check("kinds that come once", count(text, "kind ") == 26 * 26 && count(text, "\n") == 26 * 26, "");
+	result("log", "kinds that come once", count(text, "kind ") == 26 * 26 && count(text, "\n") == 26 * 26, "");
 	log_rest();
 	text = logged();
-	check("nothing to tell of them, and the flood is not forgotten", count(text, "2 similar suppressed: flood\n") == 1
+	result("log", "nothing to tell of them, and the flood is not forgotten", count(text, "2 similar suppressed: flood\n") == 1
 	      && count(text, "\n") == 1, text);
 }
 
@@ -145,10 +129,10 @@ test_fork(void)
 	}
 	waitpid(child, NULL, 0);
 	text = logged();
-	check("a child tells its own", count(text, "the child\n") == 1 && count(text, "\n") == 1, text);
+	result("log", "a child tells its own", count(text, "the child\n") == 1 && count(text, "\n") == 1, text);
 	log_rest();
 	text = logged();
-	check("the parent tells its own", count(text, "3 similar suppressed: before the fork\n") == 1, text);
+	result("log", "the parent tells its own", count(text, "3 similar suppressed: before the fork\n") == 1, text);
 }
 
 static void
@@ -158,11 +142,11 @@ test_lines(void)
 
 	errno = EDOM;
 	log_line(LOG_LEVEL_WARN, "a\nwrapsock: error: \x1b[2J\xc2\x9b");
-	check("errno", errno == EDOM, "");
+	result("log", "errno", errno == EDOM, "");
 	text = logged();
-	check("one line", count(text, "\n") == 1 && strstr(text, "a\\x0awrapsock: error: \\x1b[2J\\xc2\\x9b\n"), text);
+	result("log", "one line", count(text, "\n") == 1 && strstr(text, "a\\x0awrapsock: error: \\x1b[2J\\xc2\\x9b\n"), text);
 	log_line(LOG_LEVEL_INFO, "not wanted");
-	check("level", !*logged(), "");
+	result("log", "level", !*logged(), "");
 }
 
 /* Who asks for a line for each connection gets it. */
@@ -173,7 +157,7 @@ test_info(void)
 	log_start();
 	for (int i = 0; i < 20; i++)
 		log_line(LOG_LEVEL_INFO, "10.0.0.1:%d: TLSv1.3", i);
-	check("a line each", count(logged(), "TLSv1.3\n") == 20, "");
+	result("log", "a line each", count(logged(), "TLSv1.3\n") == 20, "");
 }
 
 int
@@ -193,6 +177,5 @@ main(void)
 	test_lines();
 	test_info();
 	unlink(path);
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed > 0;
+	return summary();
 }

@@ -5,39 +5,17 @@
  */
 #include "share.h"
 
+#include "check.h"
+
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-static unsigned passed, failed;
-
-static void
-result(int line, const char *what, bool ok)
-{
-	if (ok) {
-		passed++;
-		return;
-	}
-	failed++;
-	printf("FAIL line %d: %s\n", line, what);
-}
-#define CHECK(x) result(__LINE__, #x, x)
-
-static void
-must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "cannot go on: %s\n", what);
-	exit(2);
-}
+#define TEXT(x) #x
+#define LINE(n) "line " TEXT(n)
+#define HOLDS(x) result("share", #x, x, LINE(__LINE__))
 
 enum { MOST = 24 };
 
@@ -188,7 +166,7 @@ play(const struct scene *k)
 			child[at->who] = true;
 		if (got != at->want)
 			printf("%s, step %d: %c, expected %c\n", k->name, (int)(at - k->steps), got, at->want);
-		result(__LINE__, k->name, got == at->want);
+		result("share", k->name, got == at->want, "");
 	}
 	for (int i = MOST - 1; i > 0; i--)
 		if (child[i])
@@ -206,17 +184,17 @@ killed(void)
 {
 	begin();
 	tell(0, 'f', 1);
-	CHECK(tell(1, 'w', 0) == 'y');
-	CHECK(!share_leave(&s));
+	HOLDS(tell(1, 'w', 0) == 'y');
+	HOLDS(!share_leave(&s));
 	end();
 	kill_child(1);
 	begin();
 	tell(0, 'f', 1);
-	CHECK(tell(1, 'w', 0) == 'y');
+	HOLDS(tell(1, 'w', 0) == 'y');
 	kill_child(1);
-	CHECK(!share_take(&s, 1));
-	CHECK(share_take(&s, 0));
-	CHECK(share_leave(&s));
+	HOLDS(!share_take(&s, 1));
+	HOLDS(share_take(&s, 0));
+	HOLDS(share_leave(&s));
 	end();
 }
 
@@ -233,12 +211,12 @@ no_descriptors(void)
 	none = (struct rlimit){ 0, before.rlim_max };
 	must(setrlimit(RLIMIT_NOFILE, &none) == 0, "setrlimit");
 	usleep(20000);		/* an answer of before is not good for that long */
-	CHECK(!share_last(&s));
+	HOLDS(!share_last(&s));
 	must(setrlimit(RLIMIT_NOFILE, &before) == 0, "setrlimit");
 	kill_child(1);
 	for (int i = 0; i < 1000 && !share_last(&s); i++)
 		usleep(1000);
-	CHECK(share_last(&s));
+	HOLDS(share_last(&s));
 	end();
 }
 
@@ -264,7 +242,7 @@ eager_parent(void)
 		last = share_leave(&s);
 		close(left[0]);
 		close(left[1]);
-		result(__LINE__, "the parent is the last", !last);
+		result("share", "the parent is the last", !last, "");
 		waitpid(pid, NULL, 0);
 		share_free(&s);
 	}
@@ -276,7 +254,6 @@ both_leave(void)
 {
 	for (int round = 0; round < 100; round++) {
 		_Atomic int *ready = mmap(NULL, sizeof *ready, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		int status = -1;
 		bool last;
 		pid_t pid;
 
@@ -291,8 +268,7 @@ both_leave(void)
 		last = share_leave(&s);
 		if (pid == 0)
 			_exit(last);
-		must(waitpid(pid, &status, 0) == pid, "waitpid");
-		result(__LINE__, "one is the last", last || WEXITSTATUS(status));
+		result("share", "one is the last", child_status(pid) || last, "");
 		share_free(&s);
 		munmap(ready, sizeof *ready);
 	}
@@ -308,8 +284,8 @@ crowd(void)
 	for (int i = 1; i <= most; i++)
 		must(tell(0, 'f', i) == 'y' && tell(i, 'h', 0) == 'y', "fork");
 	for (int i = 1; i <= most; i++)
-		CHECK(tell(i, 'l', 0) == 'n');
-	CHECK(tell(0, 'l', 0) == 'n');
+		HOLDS(tell(i, 'l', 0) == 'n');
+	HOLDS(tell(0, 'l', 0) == 'n');
 	for (int i = 1; i <= most; i++)
 		kill_child(i);
 	end();
@@ -350,13 +326,13 @@ many(void)
 			share_free(&all[i]);
 		}
 	}
-	CHECK(fine);
+	HOLDS(fine);
 }
 
 int
 main(void)
 {
-	for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++)
+	for (size_t i = 0; i < COUNT(scenes); i++)
 		play(&scenes[i]);
 	killed();
 	no_descriptors();
@@ -364,6 +340,5 @@ main(void)
 	both_leave();
 	crowd();
 	many();
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed != 0;
+	return summary();
 }

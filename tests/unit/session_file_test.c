@@ -73,7 +73,7 @@ static void
 change_at(off_t place)
 {
 	int fd = open(file, O_RDONLY);
-	char byte;
+	char byte = 0;
 
 	must(fd >= 0 && pread(fd, &byte, 1, place) == 1 && close(fd) == 0, file);
 	byte ^= 0x5a;

@@ -69,9 +69,10 @@ void conn_finish(struct conn *, int fd);
 
 /*
  * The connection leaves the library for wrapsock-relay, which is to be given the parcel and the wire: the handshake is finished
- * first, waiting. 0 = it is dead here (EIO), in relatives by fork too, and the wire is as it was.  -EBUSY: another thread is
- * inside; -EIO: another process has it; -EOPNOTSUPP: it cannot be continued elsewhere: then, and after a handshake that failed,
- * nothing has changed.
+ * first, waiting. 0 = it is dead here (EIO), in relatives by fork too, and the wire is as it was.  Calls of other threads that wait
+ * end so, too, within CONN_LOOK_UP, or with a count that is short; the rest can be done where the connection is.  -EBUSY: another
+ * thread shuts it down; -EIO: another process has it; -EOPNOTSUPP: it cannot be continued elsewhere: then, and after a handshake that
+ * failed, nothing has changed.
  */
 struct conn_parcel {
 	struct relay_parcel *bytes;
@@ -80,6 +81,11 @@ struct conn_parcel {
 };
 int conn_leave(struct conn *, int fd, struct conn_parcel *);
 void conn_parcel_free(struct conn_parcel *);	/* wipes */
+/*
+ * A connection that leaves while a thread waits takes the wire's events along, and nothing can be done to the wire that would wake
+ * a poll.  So where there are other threads, who waits looks up as often as that.
+ */
+enum { CONN_LOOK_UP = 500 };	/* milliseconds */
 
 enum conn_state conn_state(const struct conn *);
 int conn_error(const struct conn *);		/* errno value of the failure, 0 = none */

@@ -59,7 +59,7 @@ conn_close(struct conn *c, int fd, bool last)
 	if (last)
 		say_goodbye(c, fd);
 	conn_say_warning(c);
-	if (last && c->waiters)
+	if (last && c->waiters && c->tls)
 		raw_shutdown(fd, SHUT_RDWR);	/* wakes them; each finds `closed` */
 	pthread_cond_broadcast(&c->sent);
 	conn_unlock(c);

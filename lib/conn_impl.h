@@ -113,7 +113,7 @@ int conn_claim(struct conn *, int direction);
 
 /*
  * conn_wait.c: with the lock held; it is released while waiting, and held again when the thread is cancelled there: the only
- * places where it can be. 1 = ready, 0 = deadline passed, or -EINTR, -EBADF.
+ * places where it can be. 1 = ready, 0 = deadline passed, or -EINTR, -EBADF, -EIO: it has left.
  */
 int conn_wait(struct conn *, int fd, short events, int64_t deadline);
 /*

@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nobody else may be inside, in this process or another: their half of the state would be lost. */
+/*
+ * Another process's half of the state would be lost.  Threads that wait here hold nothing: theirs is what the parcel has, and their calls
+ * end with EIO or a short count.  But one that waits to say goodbye is past what the parcel can tell.
+ */
 static int
 alone(struct conn *c)
 {
-	if (c->waiters || c->sending)
+	if (c->notified && !c->shut_write)
 		return -EBUSY;
 	if (!share_mine(&c->share, READING) || !share_mine(&c->share, WRITING))
 		return -EIO;

@@ -4,6 +4,7 @@
 #include "raw.h"
 
 #include <sys/epoll.h>
+#include <sys/single_threaded.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -29,15 +30,24 @@ woken(struct waiting *w)
 }
 
 static int
+patience(const struct conn *c, int64_t deadline)
+{
+	int64_t left = deadline == INT64_MAX ? INT64_MAX : deadline - conn_now();
+
+	if (!c->alone && !__libc_single_threaded && left > CONN_LOOK_UP)
+		return CONN_LOOK_UP;
+	return left == INT64_MAX ? -1 : left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+static int
 poll_until(struct conn *c, struct pollfd *p, int64_t deadline)
 {
 	__attribute__((cleanup(woken))) struct waiting w = { c };
-	int64_t left = deadline == INT64_MAX ? -1 : deadline - conn_now();
-	int r, saved = errno;
+	int r, saved = errno, timeout = patience(c, deadline);
 
 	w.conn->waiters++;
 	conn_unlock(c);
-	r = conn_the_host->poll(p, 1, left < -1 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
+	r = conn_the_host->poll(p, 1, timeout);
 	if (r < 0)
 		r = -errno;
 	errno = saved;
@@ -103,11 +113,12 @@ wait_on(struct conn *c, int fd, struct pollfd p, int64_t deadline)
 
 		if (c->closed || (r > 0 && p.revents & POLLNVAL) || (!c->alone && conn_the_host->holds && !conn_the_host->holds(fd, c)))
 			return -EBADF;
-		if (r == -EINTR && (c->alone || restarts()))
-			continue;
-		if (r == 0 && conn_now() < deadline)
-			continue;
-		return r;
+		if (r == -EINTR ? !c->alone && !restarts() : r == 0 && conn_now() >= deadline)
+			return r;
+		if (!c->tls)
+			return -EIO;		/* it has left */
+		if (r != -EINTR && r != 0)
+			return r;
 	}
 }
 

@@ -139,7 +139,8 @@ sock_new(int domain)
 		s->pid = getpid();
 		s->route = ROUTE_AUTO;
 		s->nodelay = 0;
-		s->told = s->client = s->leaving = s->cut = s->escaped = false;
+		s->turner = 0;
+		s->told = s->client = s->cut = s->escaped = false;
 		s->next = live;
 		s->back = &live;
 		if (live)
@@ -280,7 +281,7 @@ fdtab_fork_child(void)
 	vfork_fork_child();
 	for (struct sock *s = live; s; s = s->next) {
 		s->pid = owner_pid;
-		s->leaving = false;	/* a thread that is not here was at it */
+		s->turner = 0;		/* a thread that is not here */
 		if (s->conn)
 			core->conn_fork_child(s->conn);
 	}

@@ -31,7 +31,7 @@ struct sock {
 	int domain;
 	int pid;			/* the process whose memory this is: differs in a vfork child */
 	enum route route;
-	_Atomic bool leaving;		/* on its way to the relay, or being adopted late */
+	_Atomic int turner;		/* the thread that hands it to the relay, or adopts it late; 0 = none */
 	_Atomic bool cut;		/* it had to leave and could not: its wire is shut down */
 	_Atomic bool escaped;		/* planned, and in the hands of stdio or of a new program already: to the relay as soon as it is open */
 	_Atomic int nodelay;		/* the program's TCP_NODELAY */

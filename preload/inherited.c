@@ -39,11 +39,11 @@ sock_late(struct sock *s, int fd)
 
 	if (raw_getpeername(fd, &peer, &len) < 0 || !sock_inet((struct sockaddr *)&peer, len) || sock_foreign(s))
 		return false;
-	while (atomic_exchange(&s->leaving, true))
-		sched_yield();		/* another thread has met it, too */
+	if (!sock_turn_begin(s))
+		return false;
 	if (s->phase == SOCK_PLANNED && adopt_late(s, fd, &peer, len))
 		s->client = true;
-	s->leaving = false;
+	sock_turn_end(s);
 	errno = saved;
 	return s->phase == SOCK_WRAPPED;
 }

@@ -65,11 +65,20 @@ taken_back(int fd, const struct sockaddr *addr, socklen_t len)
 	return yes;
 }
 
+/* Done by another thread, which has handed it over since, it is done. */
+static int
+handshake(struct sock *s, int fd, bool wait)
+{
+	int r = core->conn_handshake(s->conn, fd, wait);
+
+	return r == -EIO && sock_turned_away(s) ? 0 : r;
+}
+
 /* The first outcome of a non-blocking connect is told as 0 or the error, later ones as EISCONN. */
 static int
 connect_again(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int r = core->conn_handshake(s->conn, fd, !sock_nonblocking(fd));
+	int r = handshake(s, fd, !sock_nonblocking(fd));
 
 	sock_after(s, fd);
 	if (r == -EAGAIN)
@@ -136,7 +145,7 @@ start_client(struct sock *s, int fd, const struct sockaddr *addr, socklen_t len,
 		s->told = true;
 		return 0;
 	}
-	r = core->conn_handshake(conn, fd, true);
+	r = handshake(s, fd, true);
 	if (r < 0)
 		return r == -EAGAIN ? -ETIMEDOUT : r;
 	s->told = true;
@@ -391,6 +400,8 @@ shutdown(int fd, int how)
 		return real.shutdown(fd, how);
 	}
 	r = core->conn_shutdown(s->conn, fd, how);
+	if (r == -EIO && sock_turned_away(s))
+		return real.shutdown(fd, how);
 	sock_after(s, fd);
 	return (int)answer(r);
 }

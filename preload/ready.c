@@ -1,7 +1,9 @@
 /*
- * ready.c - poll and select: out of the way unless a connection in the set is handshaking or in blocking mode.
+ * ready.c - poll and select: out of the way unless a connection in the set is handshaking, in blocking mode, or may leave meanwhile.
  */
 #include "sock.h"
+
+#include <sys/single_threaded.h>
 
 #include <limits.h>
 #include <signal.h>
@@ -20,21 +22,28 @@ now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* Is it ours to wait for? A steady connection is the kernel's, but in a long wait another thread may hand it over: CONN_LOOK_UP. */
 static bool
-unsteady(int fd)
+ours(int fd, bool brief)
 {
 	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
 
-	return s && !sock_foreign(s) && core->conn_unsteady(s->conn);
+	return s && !sock_foreign(s) && (core->conn_unsteady(s->conn) || !(brief || __libc_single_threaded));
 }
 
 static bool
-any_unsteady(const struct pollfd *fds, nfds_t n)
+any_ours(const struct pollfd *fds, nfds_t n, bool brief)
 {
 	for (nfds_t i = 0; i < n; i++)
-		if (fds[i].fd >= 0 && unsteady(fds[i].fd))
+		if (fds[i].fd >= 0 && ours(fds[i].fd, brief))
 			return true;
 	return false;
+}
+
+static bool
+brief(const struct timespec *timeout)
+{
+	return timeout && timeout->tv_sec == 0 && timeout->tv_nsec <= CONN_LOOK_UP * 1000000L;
 }
 
 /* The program's interest becomes the wire's; returns the nearest handshake deadline. */
@@ -81,17 +90,19 @@ tell(struct pollfd *fds, struct pollfd *wire, nfds_t n)
 	return ready;
 }
 
-/* One wait on the wire, cut to the nearest handshake deadline. */
+/* One wait on the wire, cut to the nearest handshake deadline, and to how long it may leave unseen. */
 static int
 wait_wire(struct pollfd *wire, nfds_t n, int64_t until, int64_t nearest_ms, const sigset_t *mask)
 {
-	int64_t left = until - now_ns(), cut = nearest_ms == INT64_MAX ? INT64_MAX : nearest_ms * 1000000 - now_ns();
+	int64_t left = until == INT64_MAX ? INT64_MAX : until - now_ns(), cut = nearest_ms == INT64_MAX ? INT64_MAX : nearest_ms * 1000000 - now_ns();
 	struct timespec ts;
 
-	if (until == INT64_MAX && nearest_ms == INT64_MAX)
-		return real.ppoll(wire, n, NULL, mask);
-	if (until == INT64_MAX || cut < left)
+	if (!__libc_single_threaded && cut > CONN_LOOK_UP * 1000000L)
+		cut = CONN_LOOK_UP * 1000000L;
+	if (cut < left)
 		left = cut;
+	if (left == INT64_MAX)
+		return real.ppoll(wire, n, NULL, mask);
 	if (left < 0)
 		left = 0;
 	ts.tv_sec = left / 1000000000;
@@ -136,7 +147,7 @@ poll_both(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask
 EXPORT int
 poll(struct pollfd *fds, nfds_t n, int timeout)
 {
-	if (!any_unsteady(fds, n))
+	if (!any_ours(fds, n, timeout >= 0 && timeout <= CONN_LOOK_UP))
 		return real.poll(fds, n, timeout);
 	return poll_both(fds, n, timeout < 0 ? -1 : (int64_t)timeout * 1000000, NULL);
 }
@@ -151,7 +162,7 @@ __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size)
 EXPORT int
 ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-	if (!any_unsteady(fds, n))
+	if (!any_ours(fds, n, brief(timeout)))
 		return real.ppoll(fds, n, timeout, mask);
 	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999))
 		return (int)answer(-EINVAL);
@@ -171,12 +182,12 @@ in(int fd, const fd_set *set)
 }
 
 static bool
-select_unsteady(int n, const fd_set *r, const fd_set *w, const fd_set *e)
+select_ours(int n, const fd_set *r, const fd_set *w, const fd_set *e, bool brief)
 {
 	if (n < 0 || n > FD_SETSIZE)
 		return false;
 	for (int fd = 0; fd < n; fd++)
-		if (fdtab_ours(fd) && (in(fd, r) || in(fd, w) || in(fd, e)) && unsteady(fd))
+		if (fdtab_ours(fd) && (in(fd, r) || in(fd, w) || in(fd, e)) && ours(fd, brief))
 			return true;
 	return false;
 }
@@ -270,7 +281,7 @@ select(int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e, struct
 	int64_t began, left;
 	int ready;
 
-	if (!select_unsteady(n, r, w, e))
+	if (!select_ours(n, r, w, e, timeout && timeout->tv_sec == 0 && timeout->tv_usec <= CONN_LOOK_UP * 1000))
 		return real.select(n, r, w, e, timeout);
 	if (timeout && (timeout->tv_sec < 0 || timeout->tv_usec < 0))
 		return (int)answer(-EINVAL);
@@ -292,7 +303,7 @@ EXPORT int
 pselect(int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e, const struct timespec *restrict timeout,
 	const sigset_t *restrict mask)
 {
-	if (!select_unsteady(n, r, w, e))
+	if (!select_ours(n, r, w, e, brief(timeout)))
 		return real.pselect(n, r, w, e, timeout, mask);
 	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999))
 		return (int)answer(-EINVAL);

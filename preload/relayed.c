@@ -47,7 +47,7 @@ cannot_leave(int fd, int error)
 {
 	switch (error) {
 	case -EBUSY:
-		return refuse(fd, -EACCES, "another thread is waiting in a call for it");
+		return refuse(fd, -EACCES, "another thread shuts it down");
 	case -EIO:
 		return refuse(fd, -EACCES, "another process uses it");
 	case -EOPNOTSUPP:
@@ -132,27 +132,34 @@ swap_one(int fd, struct sock *s, void *arg)
 		swap->error = -EIO;
 }
 
+static int
+turn(struct sock *s, int fd)
+{
+	struct swap swap = { s, -1, 0 };
+	int r = give_away(s, fd, &swap.end);
+
+	if (r < 0)
+		return r;
+	epoll_leave(s);
+	fdtab_each(swap_one, &swap);
+	s->phase = SOCK_RELAYED;
+	epoll_come(s);
+	real.close(swap.end);
+	return swap.error;
+}
+
 int
 relayed_take(struct sock *s, int fd)
 {
-	struct swap swap = { s, -1, 0 };
 	int saved = errno, r;
 	UNCANCELLED;
 
 	if (s->phase != SOCK_WRAPPED)
 		return 0;
-	if (atomic_exchange(&s->leaving, true))
-		return refuse(fd, -EACCES, "another thread is handing it over");
-	r = give_away(s, fd, &swap.end);
-	if (r == 0) {
-		epoll_leave(s);
-		fdtab_each(swap_one, &swap);
-		s->phase = SOCK_RELAYED;
-		epoll_come(s);
-		real.close(swap.end);
-		r = swap.error;
-	}
-	s->leaving = false;
+	if (!sock_turn_begin(s))
+		return refuse(fd, -EACCES, "this thread is handing it over, and a signal handler again");
+	r = s->phase == SOCK_WRAPPED ? turn(s, fd) : 0;
+	sock_turn_end(s);
 	errno = saved;
 	return r;
 }

@@ -4,9 +4,12 @@
 
 #include "raw.h"
 
+#include <linux/futex.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 
 bool
@@ -187,6 +190,55 @@ sock_adopt(int fd, struct sock *s, struct conn *conn, enum route route, bool clo
 		return 0;
 	log_line(LOG_LEVEL_ERROR, "descriptor %d is beyond the table of %u: refused with EMFILE", fd, fdtab_size);
 	return -EMFILE;
+}
+
+/* ---- turns ---- */
+
+static int
+this_thread(void)
+{
+	return (int)raw_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+/* Until nobody turns it; false = this thread does. */
+static bool
+await_turner(struct sock *s)
+{
+	int who;
+
+	while ((who = s->turner) != 0) {
+		if (who == this_thread())
+			return false;
+		raw_syscall(SYS_futex, (long)&s->turner, FUTEX_WAIT_PRIVATE, who, 0, 0, 0);
+	}
+	return true;
+}
+
+bool
+sock_turn_begin(struct sock *s)
+{
+	int nobody = 0;
+
+	while (await_turner(s)) {
+		if (atomic_compare_exchange_strong(&s->turner, &nobody, this_thread()))
+			return true;
+		nobody = 0;
+	}
+	return false;
+}
+
+void
+sock_turn_end(struct sock *s)
+{
+	s->turner = 0;
+	raw_syscall(SYS_futex, (long)&s->turner, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
+}
+
+bool
+sock_turned_away(struct sock *s)
+{
+	await_turner(s);
+	return s->phase == SOCK_RELAYED;
 }
 
 /* TCP said no: the socket is as before and may be tried again. */

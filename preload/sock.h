@@ -42,6 +42,9 @@ int sock_still_tcp(int fd);		/* the same of one that the table knows, which take
 int sock_cannot_ask(int fd, int error);	/* say so: -EACCES */
 bool sock_nonblocking(int fd);
 int sock_adopt(int fd, struct sock *, struct conn *, enum route, bool cloexec);	/* make it wrapped: 0 or -EMFILE */
+bool sock_turn_begin(struct sock *);	/* one thread at a time turns it; false: a signal handler that has interrupted this thread's own turn */
+void sock_turn_end(struct sock *);
+bool sock_turned_away(struct sock *);	/* its connection says EIO: because it is the relay's, when a turn under way is over? */
 void sock_revert(struct sock *);		/* TCP said no: it is plain again, and may be tried again */
 void sock_close(int fd);		/* no cancellation point */
 uint64_t sock_cookie(int fd);		/* the kernel's name of a socket; 0 = it is none */

@@ -22,7 +22,7 @@ cut_other(int fd, struct sock *s, void *stale)
 static bool
 stale(struct sock *s, int fd, ssize_t r)
 {
-	if (r == -EIO && s->phase == SOCK_RELAYED)
+	if (r == -EIO && sock_turned_away(s))
 		return true;		/* another thread has handed it over meanwhile */
 	if (r >= 0 || r == -EAGAIN || r == -EINTR || sock_still(fd, s) || !fdtab_holds(fd, s->conn))
 		return false;
@@ -30,6 +30,42 @@ stale(struct sock *s, int fd, ssize_t r)
 	if (core->conn_error(s->conn))
 		fdtab_each(cut_other, s);
 	return true;
+}
+
+static ssize_t
+natively(bool sending, int fd, const struct iovec *iov, int iovcnt, int flags)
+{
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)iovcnt };
+
+	if (!flags)
+		return sending ? real.writev(fd, iov, iovcnt) : real.readv(fd, iov, iovcnt);
+	return sending ? real.sendmsg(fd, &m, flags & ~MSG_FASTOPEN) : real.recvmsg(fd, &m, flags);
+}
+
+/*
+ * A call that is to move all of the vectors, and was cut short by another thread's hand-over, goes on over the pair. s is held, done >= 0.
+ */
+static ssize_t
+all_of(struct sock *s, bool sending, int fd, const struct iovec *iov, int iovcnt, int flags, ssize_t done)
+{
+	size_t skip = (size_t)done;
+
+	for (; iovcnt; iov++, iovcnt--) {
+		size_t len = skip < iov->iov_len ? iov->iov_len - skip : 0;
+		struct iovec rest = { (char *)iov->iov_base + skip, len };
+		ssize_t n;
+
+		skip -= iov->iov_len - len;
+		if (!len)
+			continue;
+		if (core->conn_error(s->conn) != EIO || !sock_turned_away(s))
+			break;
+		n = natively(sending, fd, &rest, 1, flags);
+		done += n > 0 ? n : 0;
+		if (n < (ssize_t)len)
+			break;
+	}
+	return done;
 }
 
 /* conn_recv's answer for the program; s is held. */
@@ -44,10 +80,12 @@ receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 	 * asked there.
 	 */
 	if (core->conn_pending(s->conn) && stale(s, fd, -ENOTSOCK))
-		return real.readv(fd, iov, iovcnt);
+		return natively(false, fd, iov, iovcnt, flags);
 	r = core->conn_recv(s->conn, fd, iov, iovcnt, flags);
 	if (stale(s, fd, r))
-		return real.readv(fd, iov, iovcnt);
+		return natively(false, fd, iov, iovcnt, flags);
+	if (r > 0 && flags & MSG_WAITALL && !(flags & (MSG_PEEK | MSG_TRUNC)))
+		r = all_of(s, false, fd, iov, iovcnt, flags, r);
 	sock_after(s, fd);
 	return answer(r);
 }
@@ -60,7 +98,9 @@ transmit(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 	REFUSE_FOREIGN(s);
 	r = core->conn_send(s->conn, fd, iov, iovcnt, flags);
 	if (stale(s, fd, r))
-		return real.writev(fd, iov, iovcnt);
+		return natively(true, fd, iov, iovcnt, flags);
+	if (r > 0)
+		r = all_of(s, true, fd, iov, iovcnt, flags, r);
 	sock_after(s, fd);
 	if (r == -EPIPE && !(flags & MSG_NOSIGNAL))
 		pthread_kill(pthread_self(), SIGPIPE);

@@ -32,6 +32,13 @@ testNewPrograms() {
 
 testPassed() { same echo leaves pass && clean_wires; }
 
+# A thread waits in a call for the connection while another hands it over: its call goes on where the connection is.
+testAnotherThreadWaits() {
+    for how in dup stream pass; do same echo handed read "$how"; done
+    for what in late waitall peek write poll select handler; do same echo handed "$what" dup; done
+    clean_wires
+}
+
 testWhatTheProgramIsTold() {
     same echo leaves names
     same echo leaves children

@@ -71,7 +71,7 @@ void conn_finish(struct conn *, int fd);
  * The connection leaves the library for wrapsock-relay, which is to be given the parcel and the wire: the handshake is finished
  * first, waiting. 0 = it is dead here (EIO), in relatives by fork too, and the wire is as it was.  Calls of other threads that wait
  * end so, too, within CONN_LOOK_UP, or with a count that is short; the rest can be done where the connection is.  -EBUSY: another
- * thread shuts it down; -EIO: another process has it; -EOPNOTSUPP: it cannot be continued elsewhere: then, and after a handshake that
+ * thread shuts it down, or, if it may not be waited for, waits; -EIO: another process has it; -EOPNOTSUPP: it cannot be continued elsewhere: then, and after a handshake that
  * failed, nothing has changed.
  */
 struct conn_parcel {
@@ -79,7 +79,7 @@ struct conn_parcel {
 	size_t size;
 	bool shut_read, shut_write;	/* what the program has shut down */
 };
-int conn_leave(struct conn *, int fd, struct conn_parcel *);
+int conn_leave(struct conn *, int fd, bool waited, struct conn_parcel *);
 void conn_parcel_free(struct conn_parcel *);	/* wipes */
 /*
  * A connection that leaves while a thread waits takes the wire's events along, and nothing can be done to the wire that would wake

@@ -14,9 +14,9 @@
  * end with EIO or a short count.  But one that waits to say goodbye is past what the parcel can tell.
  */
 static int
-alone(struct conn *c)
+alone(struct conn *c, bool waited)
 {
-	if (c->notified && !c->shut_write)
+	if ((c->notified && !c->shut_write) || (!waited && (c->waiters || c->sending)))
 		return -EBUSY;
 	if (!share_mine(&c->share, READING) || !share_mine(&c->share, WRITING))
 		return -EIO;
@@ -82,7 +82,7 @@ leave(struct conn *c)
 }
 
 int
-conn_leave(struct conn *c, int fd, struct conn_parcel *parcel)
+conn_leave(struct conn *c, int fd, bool waited, struct conn_parcel *parcel)
 {
 	struct engine_records state;
 	int r;
@@ -91,7 +91,7 @@ conn_leave(struct conn *c, int fd, struct conn_parcel *parcel)
 	CONN_LOCKED(c, -EAGAIN);
 	r = conn_handshake_locked(c, fd, true, INT64_MAX);
 	if (r == 0)
-		r = alone(c);
+		r = alone(c, waited);
 	if (r == 0)
 		r = conn_gather(c, fd);
 	if (r < 0)

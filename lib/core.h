@@ -35,7 +35,7 @@ struct core_verbs {
 	int (*conn_shutdown)(struct conn *, int fd, int how);
 	void (*conn_close)(struct conn *, int fd, bool last);
 	void (*conn_finish)(struct conn *, int fd);
-	int (*conn_leave)(struct conn *, int fd, struct conn_parcel *);
+	int (*conn_leave)(struct conn *, int fd, bool waited, struct conn_parcel *);
 	void (*conn_parcel_free)(struct conn_parcel *);
 	enum conn_state (*conn_state)(const struct conn *);
 	int (*conn_error)(const struct conn *);

@@ -47,7 +47,7 @@ cannot_leave(int fd, int error)
 {
 	switch (error) {
 	case -EBUSY:
-		return refuse(fd, -EACCES, "another thread shuts it down");
+		return refuse(fd, -EACCES, "another thread is in a call for it");
 	case -EIO:
 		return refuse(fd, -EACCES, "another process uses it");
 	case -EOPNOTSUPP:
@@ -57,9 +57,9 @@ cannot_leave(int fd, int error)
 	}
 }
 
-/* *end: the program's end of the pair, ready to take the place of the wire. */
+/* *end: the program's end of the pair, ready to take the place of the wire. waited: who waits for it is told. */
 static int
-give_away(struct sock *s, int fd, int *end)
+give_away(struct sock *s, int fd, bool waited, int *end)
 {
 	struct conn_parcel parcel;
 	struct pair_label label = { 0 };
@@ -77,7 +77,7 @@ give_away(struct sock *s, int fd, int *end)
 		real.close(control);
 		return refuse(fd, -EACCES, "no pair of sockets can be made for it");
 	}
-	r = core->conn_leave(s->conn, fd, &parcel);
+	r = core->conn_leave(s->conn, fd, waited, &parcel);
 	if (r < 0) {
 		real.close(pair[0]);
 		real.close(pair[1]);
@@ -136,7 +136,7 @@ static int
 turn(struct sock *s, int fd)
 {
 	struct swap swap = { s, -1, 0 };
-	int r = give_away(s, fd, &swap.end);
+	int r = give_away(s, fd, true, &swap.end);
 
 	if (r < 0)
 		return r;
@@ -173,7 +173,7 @@ relayed_still_wire(const struct sock *s, int fd)
 int
 relayed_take_foreign(struct sock *s, int fd, bool cloexec)
 {
-	int saved = errno, end, r = give_away(s, fd, &end);
+	int saved = errno, end, r = give_away(s, fd, false, &end);
 
 	if (r == 0) {
 		r = put_end(end, fd, cloexec);

@@ -57,7 +57,8 @@ pair_ready(struct pair *p, const struct variant *v)
 static void
 leave(struct pair *p, struct conn_parcel *parcel)
 {
-	must(conn_leave(p->c, p->fd, parcel) == 0, "conn_leave");
+	CHECK(conn_leave(p->c, p->fd, false, parcel) == -EBUSY);
+	must(conn_leave(p->c, p->fd, true, parcel) == 0, "conn_leave");
 	CHECK_IS(conn_state(p->c), CONN_DEAD);
 }
 

@@ -10,7 +10,7 @@
 #include "config.h"
 #include "conn.h"
 
-#define CORE_ABI 5
+#define CORE_ABI 6
 
 struct core_verbs {
 	unsigned abi;			/* CORE_ABI of the library */

@@ -22,7 +22,10 @@ now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* Is it ours to wait for? A steady connection is the kernel's, but in a long wait another thread may hand it over: CONN_LOOK_UP. */
+/*
+ * Is it ours to wait for? A steady connection is the kernel's, but in a wait that is not brief another thread may hand it over:
+ * CONN_LOOK_UP.
+ */
 static bool
 ours(int fd, bool brief)
 {
@@ -110,11 +113,15 @@ wait_wire(struct pollfd *wire, nfds_t n, int64_t until, int64_t nearest_ms, cons
 	return real.ppoll(wire, n, &ts, mask);
 }
 
-static int
-poll_wrapped(struct pollfd *fds, struct pollfd *wire, nfds_t n, int64_t timeout_ns, const sigset_t *mask)
+static bool
+over(int64_t until)
 {
-	int64_t until = timeout_ns < 0 ? INT64_MAX : now_ns() + timeout_ns;
+	return until != INT64_MAX && now_ns() >= until;
+}
 
+static int
+poll_wrapped(struct pollfd *fds, struct pollfd *wire, nfds_t n, int64_t until, const sigset_t *mask)
+{
 	for (;;) {
 		int64_t nearest = translate(wire, fds, n);
 		int r = wait_wire(wire, n, until, nearest, mask);
@@ -122,7 +129,7 @@ poll_wrapped(struct pollfd *fds, struct pollfd *wire, nfds_t n, int64_t timeout_
 		if (r < 0)
 			return r;
 		r = tell(fds, wire, n);
-		if (r || (until != INT64_MAX && now_ns() >= until))
+		if (r || over(until))
 			return r;
 	}
 }
@@ -136,12 +143,19 @@ free_list(struct pollfd **p)
 static int
 poll_both(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask)
 {
+	int64_t until = timeout_ns < 0 ? INT64_MAX : now_ns() + timeout_ns;
 	struct pollfd few[ON_STACK];
-	__attribute__((cleanup(free_list))) struct pollfd *many = n > ON_STACK ? calloc(n, sizeof *fds) : NULL;
+	__attribute__((cleanup(free_list))) struct pollfd *many = NULL;
 
-	if (n > ON_STACK && !many)
+	while (!any_ours(fds, n, true)) {	/* all are steady: the kernel's answer will do */
+		int r = wait_wire(fds, n, until, INT64_MAX, mask);
+
+		if (r || over(until))
+			return r;
+	}
+	if (n > ON_STACK && !(many = calloc(n, sizeof *fds)))
 		return (int)answer(-ENOMEM);
-	return poll_wrapped(fds, many ? many : few, n, timeout_ns, mask);
+	return poll_wrapped(fds, many ? many : few, n, until, mask);
 }
 
 EXPORT int

@@ -204,7 +204,8 @@ link_new(int epoll, uint64_t id, int wire, int end, const struct relay_parcel *p
 	l->end = end;
 	l->progress = link_now();
 	l->wire_readable = l->wire_writable = l->end_readable = l->end_writable = true;
-	if (!unpack(l, parcel, size) || !watch(l, EPOLL_CTL_ADD, wire, LINK_WIRE, EPOLLOUT))
+	l->kept = 1;
+	if (setsockopt(end, SOL_SOCKET, SO_PEEK_OFF, &(int){ 1 }, sizeof(int)) < 0 || !unpack(l, parcel, size) || !watch(l, EPOLL_CTL_ADD, wire, LINK_WIRE, EPOLLOUT))
 		goto err;
 	if (!watch(l, EPOLL_CTL_ADD, end, LINK_END, 0)) {
 		epoll_ctl(epoll, EPOLL_CTL_DEL, wire, NULL);
@@ -246,7 +247,7 @@ unread(const struct link *l)
 	int error = 0;
 	socklen_t len = sizeof error;
 
-	return l->plain_off < l->plain_len || (getsockopt(l->end, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == ECONNRESET);
+	return l->reset || l->plain_off < l->plain_len || (getsockopt(l->end, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == ECONNRESET);
 }
 
 void
@@ -462,7 +463,7 @@ link_option(struct link *l, struct relay_option *o)
 	case RELAY_UNSENT:
 		if (ioctl(l->wire, SIOCOUTQ, &unsent) < 0 || ioctl(l->end, FIONREAD, &queued) < 0)
 			return errno;
-		unsent += (int)(l->out_len - l->out_off) + queued - 1;
+		unsent += (int)(l->out_len - l->out_off) + queued - (int)l->kept;
 		memcpy(o->value, &unsent, sizeof unsent);
 		o->length = sizeof unsent;
 		return 0;

@@ -39,6 +39,9 @@ struct link {
 	size_t out_off, out_len;
 	uint8_t *debt;			/* the next bytes of the program repeat these, which are under way already */
 	size_t debt_off, debt_len;
+	size_t kept;			/* bytes at the head of the end's queue that have been processed, 1 or more: the kernel peeks behind them */
+	unsigned peeks;			/* ... in so many pieces */
+	bool much;			/* the program wrote more than a little last */
 	bool end_readable, wire_writable;
 	bool finished;			/* the program will not write any more */
 	bool said;			/* close_notify has been made */
@@ -46,6 +49,7 @@ struct link {
 	bool answered;			/* the program wrote behind the peer's end */
 	bool mute;			/* the wire cannot be written to any more */
 	bool gone;			/* the program has closed its end */
+	bool reset;			/* ... with bytes in its queue, which the kernel has told */
 	bool unread;			/* ... before it had read everything: the peer is to see a reset, as over TCP */
 	bool cutting;			/* ... as soon as it has acknowledged what the program wrote */
 

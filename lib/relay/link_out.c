@@ -1,7 +1,8 @@
 /*
  * link_out.c - the program towards the wire: bytes sealed as fast as the wire takes the records.
  *
- * The last byte of what is read from the end is peeked, and consumed when there is a next one: the end's queue is never empty.
+ * The last byte of what is read from the end is peeked, and consumed when there is a next one: the end's queue is never empty.  Little
+ * is peeked altogether, behind what was, and some of that is consumed at once.
  */
 #include "link_impl.h"
 
@@ -16,8 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PEEKS = 4, KEPT = 1024 };	/* messages and bytes that may stay in the end's queue, which pins a buffer for each */
+
 /* One thread, one link at a time: room for a chunk. */
-static uint8_t plain[LINK_CHUNK + 1], sealed[LINK_CHUNK + 8 * RECORDS_OVERHEAD];
+static uint8_t scrap[LINK_LITTLE], plain[LINK_CHUNK + 1], sealed[LINK_CHUNK + 8 * RECORDS_OVERHEAD];
 
 /* What the peer sent before is still to be read, and then the end: shut, the wire gives that whatever the refusal was. */
 static void
@@ -110,6 +113,43 @@ take(int fd, uint8_t *to, size_t n, int flags)
 	return r;
 }
 
+/* What has been processed leaves the queue, but for its last byte. False = the connection is cut. */
+static bool
+consume(struct link *l)
+{
+	while (l->kept > 1) {
+		ssize_t r = take(l->end, scrap, l->kept - 1 < sizeof scrap ? l->kept - 1 : sizeof scrap, 0);
+
+		if (r <= 0) {
+			link_end_fails(l);
+			return false;
+		}
+		l->kept -= (size_t)r;
+		explicit_bzero(scrap, (size_t)r);
+	}
+	l->peeks = 0;
+	return true;
+}
+
+/* At most that much, without a question how much there is: as fetch. */
+static size_t
+peek(struct link *l)
+{
+	ssize_t r = take(l->end, plain + 1, LINK_LITTLE, MSG_PEEK);
+
+	l->end_readable = l->much = r == LINK_LITTLE;		/* what comes behind a short count is told of */
+	if (r < 0 && errno == ECONNRESET)
+		l->reset = true;
+	else if (r < 0 && errno != EAGAIN)
+		link_end_fails(l);
+	if (r <= 0)
+		return 0;
+	l->kept += (size_t)r;
+	if (++l->peeks == PEEKS || l->kept > KEPT)
+		consume(l);
+	return (size_t)r;
+}
+
 /* New bytes of the program, from plain[1] on: all but the last are consumed, that one is peeked. How many, 0 = there are none. */
 static size_t
 fetch(struct link *l)
@@ -118,12 +158,17 @@ fetch(struct link *l)
 	int queued = 0;
 	ssize_t r = 0;
 
+	if (!l->much && !l->finished)
+		return peek(l);
+	if (!consume(l))
+		return 0;
 	if (ioctl(l->end, FIONREAD, &queued) == 0 && queued <= 1) {
-		l->end_readable = false;
+		l->end_readable = l->much = false;
 		return 0;
 	}
 	most = queued > 1 ? (size_t)queued - 1 : 0;
-	if (most > LINK_LITTLE) {
+	l->much = most > LINK_LITTLE;
+	if (l->much) {
 		size_t quantum = outgoing_quantum(l);
 
 		most = most < quantum ? most : quantum;

@@ -62,7 +62,7 @@ only_line() {
 }
 
 nothing_in_clear() {
-    wire_text "$1" 'secret words'
+    wire_text "$1" "$CANARY"
     assertNotEquals "clear text on the wire of $1" 0 $?
 }
 

@@ -44,7 +44,7 @@ dials() {
             assertEquals "one line: $err" 1 "$(printf '%s\n' "$err" | grep -c .)"
             assertContains "$1 $mode" "$err" "the program got $2"
             [ -z "${3:-}" ] || assertContains "$1 $mode" "$err" "$3"
-            wire_text "$1" 'secret words'
+            wire_text "$1" "$CANARY"
             assertNotEquals "clear text on the wire of $1" 0 $?
         fi
         end_case

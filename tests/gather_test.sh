@@ -23,7 +23,7 @@ assert_records() {
     # shellcheck disable=SC2086
     run timeout -k 1 20 $wrapped "$PROBES/gathers" "$(port tls12 echo)" "$tmp/file" "$_way"
     assertEquals "$err" 0 "$status"
-    assertEquals "25 $*" "$("$PYTHON" "$TOP/tests/peers/wire.py" sizes "$tmp/echo-tls12.wire" | tail -n 1)"
+    assertEquals "38 $*" "$("$PYTHON" "$TOP/tests/peers/wire.py" sizes "$tmp/echo-tls12.wire" | tail -n 1)"
     end_case
 }
 

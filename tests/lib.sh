@@ -187,9 +187,20 @@ start_wire() {
     wait_listen "$_from"
 }
 
-# assert_wire NAME: something was recorded, and all of it was TLS records in both directions.
+# start_sniffer NAME ADDRESS: the same of all connections to ADDRESS, without a hop; wants root. To be stopped before it is asked.
+start_sniffer() {
+    mkdir -p "$tmp/$1.wire"
+    start "$1" "$PYTHON" "$TOP/tests/peers/wire.py" sniff "$2" "$tmp/$1.wire"
+    wait_line "$tmp/$1.out" sniffing
+}
+
+# What is in the application data of probes and peers, another in each file, and nowhere else.
+CANARY=$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
+export CANARY
+
+# assert_wire NAME: something was recorded, and all of it was TLS records in both directions, with nothing in them that could be read.
 assert_wire() {
-    _verdict=$("$PYTHON" "$TOP/tests/peers/wire.py" check "$tmp/$1.wire" 2>&1)
+    _verdict=$("$PYTHON" "$TOP/tests/peers/wire.py" check "$tmp/$1.wire" "$CANARY" 2>&1)
     assertEquals "the wire of $1: $_verdict" 0 $?
 }
 

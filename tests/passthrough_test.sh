@@ -79,7 +79,7 @@ send: 13
 recv: 13" "$out"
     "$PYTHON" "$TOP/tests/peers/wire.py" check "$tmp/plain.wire" >/dev/null
     assertEquals 1 $?
-    wire_text plain "secret words"
+    wire_text plain "$CANARY"
     assertEquals 0 $?
 }
 

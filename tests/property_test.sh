@@ -3,21 +3,37 @@
 # shellcheck disable=SC1090,SC1091
 . "$(dirname "$0")/lib.sh"
 
+# All that goes over TLS goes to this address; a recorder between the ends would change what they see.
+WIRE=127.0.0.1
+recorder() {
+    [ -n "${TESTS_IN_NAMESPACE:-}" ] || { echo "no recorder: needs root, and loopback to itself"; return; }
+    start_sniffer "$1" $WIRE
+}
+recorded() {
+    [ -n "${TESTS_IN_NAMESPACE:-}" ] || return
+    stop "$1"
+    assert_wire "$1"
+}
+
 compare() {
     SANITIZER_RUNTIME=$sanitizer "$PYTHON" -B "$TOP/tests/property/property.py" "$BUILD/property/worker" "$PRELOAD" "$certs" "$@" >"$tmp/report" 2>&1
     status=$?
 }
 
 testSequences() {
+    recorder sequences
     compare --seed "${SEED:-1}" --count "${N:-240}" --jobs 8
     assertEquals "$(cat "$tmp/report")" 0 $status
     grep -E '^(seeds|unsteady)' "$tmp/report"
+    recorded sequences
 }
 
 # Faults that sequences have found, each as few operations as show it.
 testFound() {
+    recorder found
     compare --script "$TOP"/tests/property/found/*
     assertEquals "$(cat "$tmp/report")" 0 $status
+    recorded found
 }
 
 # The comparison finds what differs, and says which operation it was: here one that the contract refuses, judged as if it did not.

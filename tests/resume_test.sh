@@ -3,8 +3,15 @@
 # shellcheck disable=SC1090,SC1091,SC2154,SC2086
 . "$(dirname "$0")/lib.sh"
 
-# peer KIND VERSION PORT: a server whose certificate names localhost and 127.0.0.1.
+# peer KIND VERSION: a server whose certificate names localhost and 127.0.0.1, behind a recorder on port $_port; recorded says what that saw.
 peer() {
+    _far=$(free_port)
+    native "$1" "$2" "$_far"
+    start_wire "wire$_port" "$_port" "$_far"
+}
+recorded() { assert_wire "wire$_port"; }
+
+native() { # KIND VERSION PORT
     _cert=$certs/server.pem _key=$certs/server.key
     case $1 in
     openssl)
@@ -47,8 +54,9 @@ testPeers() {
         for version in tls1_2 tls1_3; do
             begin_case "$kind $version"
             _port=$(free_port)
-            peer $kind $version "$_port"
+            peer $kind $version
             handshakes 'full resumed resumed ' "$_port" 3
+            recorded
             end_case
         done
     done
@@ -57,7 +65,7 @@ testPeers() {
 # Sessions are the process's: another begins anew, and OP_NO_TICKET and session_cache = none keep none.
 testNoTicket() {
     _port=$(free_port)
-    peer openssl tls1_3 "$_port"
+    peer openssl tls1_3
     client_policy
     handshakes 'full ' "$_port" 1
     handshakes 'full resumed ' "$_port" 2
@@ -66,6 +74,7 @@ testNoTicket() {
     client_policy
     echo 'session_cache = none' >>"$POLICY"
     handshakes 'full full ' "$_port" 2
+    recorded
 }
 
 # --- across processes ---
@@ -91,14 +100,13 @@ testProcesses() {
     for kind in openssl gnutls nginx; do
         for version in tls1_2 tls1_3; do
             begin_file_case "$kind $version"
-            _port=$(free_port) _near=$(free_port)
-            peer $kind $version "$_port"
-            start_wire "$kind-$version" "$_near" "$_port"
-            handshakes 'full ' "$_near" 1
-            handshakes 'resumed ' "$_near" 1
-            handshakes 'resumed resumed ' "$_near" 2
+            _port=$(free_port)
+            peer $kind $version
+            handshakes 'full ' "$_port" 1
+            handshakes 'resumed ' "$_port" 1
+            handshakes 'resumed resumed ' "$_port" 2
             assertEquals "only its owner's" '600 700' "$(stat -c %a "$sessions" "${sessions%/*}" | tr '\n' ' ' | sed 's/ $//')"
-            assert_wire "$kind-$version"
+            recorded
             end_case
         done
     done
@@ -109,20 +117,21 @@ testCurl() {
     usable curl --version || { skip "curl hangs with nothing but the sanitizer in it"; return; }
     file_policy
     _port=$(free_port)
-    peer nginx tls1_3 "$_port"
+    peer nginx tls1_3
     for _time in 1 2 3 4; do
-        run timeout 20 $launcher -v -p "$POLICY" -- curl -s -S "http://localhost:$_port/hello"
+        run timeout 20 $launcher -v -p "$POLICY" -- curl -s -S -H "X-Canary: $CANARY" "http://localhost:$_port/hello"
         assertEquals "$err" "0:hello" "$status:$out"
         printf '%s\n' "$err" >>"$tmp/curl.log"
     done
     assertEquals "$(cat "$tmp/curl.log")" '1 3' "$(grep -c 'full handshake' "$tmp/curl.log") $(grep -c resumed "$tmp/curl.log")"
+    recorded
     unset XDG_RUNTIME_DIR
 }
 
 # What is not ours alone, or damaged, is not used: one line, and the connection is made all the same.
 testFilesNotUsed() {
     _port=$(free_port)
-    peer openssl tls1_3 "$_port"
+    peer openssl tls1_3
     for fault in mode folder link garbage cut gone; do
         begin_file_case "$fault"
         handshakes 'full ' "$_port" 1
@@ -144,6 +153,7 @@ answered: yes' "$status:$out"
         assertContains "$err" "$says"
         end_case
     done
+    recorded
     unset XDG_RUNTIME_DIR
 }
 
@@ -163,7 +173,7 @@ testNoFolder() {
 # A peer that would be refused now does not get in with what it was given before.
 testVerifiedAnew() {
     _port=$(free_port)
-    peer openssl tls1_3 "$_port"
+    peer openssl tls1_3
     mkdir "$tmp/ca"
     cp "$certs/ca.conf" "$certs/index.txt" "$certs/index.txt.attr" "$tmp/ca"
     lists() { (cd "$tmp/ca" && openssl ca -config ca.conf -keyfile "$certs/ca.key" -cert "$certs/ca.pem" "$@" 2>/dev/null); }
@@ -190,6 +200,7 @@ testVerifiedAnew() {
         if [ "$change" = crl ]; then mv "$tmp/clean.pem" "$tmp/list.pem"; fi
         end_case
     done
+    recorded
     unset XDG_RUNTIME_DIR
 }
 

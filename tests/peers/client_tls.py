@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Native clients of an echo server: client_tls.py PORT KIND CA [--count N] [--size BYTES] [--cert FILE] [--together N]
 
-KIND is plain, tls, tls12 or tls13. Each connection sends BYTES in messages of growing size, ends, and compares what came back.
+KIND is plain, tls, tls12 or tls13. Each connection sends BYTES in messages of growing size, ends, and compares what came back. CANARY of
+the environment is in every message that has room for it.
 """
 import argparse
 import concurrent.futures
+import os
 import socket
 import ssl
 import threading
@@ -46,7 +48,9 @@ def exchange(conn, data):
 
 
 def visit(options, context, number, gate):
-    data = bytes((number + i * 31 + (i >> 8)) & 255 for i in range(4096)) * (options.size // 4096 + 1)
+    canary = os.environ.get("CANARY", "").encode()
+    part = bytes((number + i * 31 + (i >> 8)) & 255 for i in range(4096))
+    data = b"".join(canary + part[at:at + 50] for at in range(0, len(part), 50)) * (options.size // 4096 + 1)
     data = data[:options.size]
     try:
         gate.wait(30)

@@ -8,6 +8,7 @@ fin   ends behind N of our bytes; then we read to the end, so that all that the 
 rst   is reset behind N of the program's bytes
 for each N from none to the whole handshake. One line for each thing that is wrong, then a count; status 0 if nothing is.
 """
+import os
 import re
 import select
 import socket
@@ -21,7 +22,7 @@ sys.dont_write_bytecode = True
 from wire import judge  # noqa: E402
 
 PATIENCE = 10
-SECRET = b"secret words\n"
+SECRET = os.environ.get("CANARY", "secret words").encode() + b"\n"
 WHOLE = None
 MODES = "blocking", "nonblocking"
 
@@ -187,8 +188,8 @@ class Sweep:
                 self.complain(how, cut, "the program says: %s" % line)
         elif line != {"connect": "connect: ok, send: 13, recv: 13", "accept": "recv: 13, send: 13"}[self.role]:
             self.complain(how, WHOLE, "the program says: %s" % line)
-        fault = judge(meeting.got)
-        if fault or SECRET in meeting.got:
+        fault = judge(meeting.got, [SECRET.strip()])
+        if fault:
             self.complain(how, cut, "in clear: %r" % bytes(meeting.got))
         return was_cut
 

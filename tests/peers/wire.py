@@ -1,25 +1,38 @@
 #!/usr/bin/env python3
 """A recorder on the wire, and the judge of what it recorded.
 
-record FROM TO DIR   listen on port FROM, pass everything to port TO, and keep each direction of each connection as DIR/N-c2s.bytes, N-s2c.bytes
-sizes DIR            the lengths of each connection's records of application data from the client, in a line
-check DIR            every recorded byte belongs to a TLS record, and there is at least one: exit 0, else say which bytes and exit 1
+record FROM TO DIR      listen on port FROM, pass everything to port TO, and keep each direction of each connection as DIR/N-c2s.bytes, N-s2c.bytes
+sniff ADDRESS DIR       the same of all connections to ADDRESS, with nobody between their ends: needs root, and loopback to itself
+sizes DIR               the lengths of each connection's records of application data from the client, in a line
+check DIR [WORD...]     every recorded byte belongs to a TLS record, and there is at least one; application data is no text, nothing that repeats
+                        itself, and has none of the WORDs: exit 0, else say which bytes and exit 1
 """
 import argparse
 import asyncio
 import glob
 import os
+import re
 import signal
 import socket
 import struct
 import sys
+import zlib
 
 RECORD_TYPES = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "application_data"}
 LONGEST = 16384 + 256
+TEXT = re.compile(rb"[\t\n\r -~]{32}")          # by chance: once in 10^13 bytes
 
 
-def judge(data):
+def plain(body):
+    """Whether this is none of a cipher's output."""
+    return TEXT.search(body) or len(body) >= 512 and len(zlib.compress(body[:1024], 1)) < 0.95 * min(len(body), 1024)
+
+
+def judge(data, words=()):
     """None, or (offset, what is wrong). A record that was cut off is in order: connections break."""
+    for word in words:
+        if word in data:
+            return data.find(word), "application data in clear"
     at = 0
     while at < len(data):
         header = data[at:at + 5]
@@ -34,11 +47,13 @@ def judge(data):
         length = int.from_bytes(header[3:5], "big")
         if length > LONGEST or length == 0 and header[0] != 23:
             return at, "record length %d" % length
+        if header[0] == 23 and plain(data[at + 5:at + 5 + length]):
+            return at, "a record of clear text"
         at += 5 + length
     return None
 
 
-def sizes(directory):
+def sizes(directory, _words):
     for name in sorted(glob.glob(os.path.join(directory, "*-c2s.bytes"))):
         with open(name, "rb") as file:
             data = file.read()
@@ -51,20 +66,23 @@ def sizes(directory):
     return 0
 
 
-def check(directory):
+def check(directory, words):
     files = sorted(glob.glob(os.path.join(directory, "*.bytes")))
     total = bad = 0
     for name in files:
         with open(name, "rb") as file:
             data = file.read()
         total += len(data)
-        fault = judge(data)
+        fault = judge(data, [word.encode() for word in words])
         if fault:
             bad += 1
             at, why = fault
             print("%s, byte %d: %s: %r" % (os.path.basename(name), at, why, data[at:at + 48]))
     if total == 0:
         print("nothing was recorded")
+        bad += 1
+    if os.path.exists(os.path.join(directory, "lost")):
+        print("not all was recorded")
         bad += 1
     return 1 if bad else 0
 
@@ -155,6 +173,82 @@ class Recorder:
             await stop.wait()
 
 
+class Stream:
+    """One direction of a connection, put together from its segments."""
+
+    def __init__(self, path):
+        self.path, self.first, self.next, self.ahead = path, None, None, {}
+
+    def begin(self, sequence):
+        if self.first is None:
+            self.first, self.next = sequence, (sequence + 1) % 2 ** 32
+
+    def add(self, sequence, data):
+        at = (sequence - self.next + 2 ** 31) % 2 ** 32 - 2 ** 31       # of the data, behind what is known
+        if at + len(data) <= 0:
+            return
+        if at > 0:
+            self.ahead[sequence] = max(self.ahead.get(sequence, b""), data, key=len)
+            return
+        with open(self.path, "ab") as file:
+            file.write(data[-at:])
+        self.next = (self.next + len(data) + at) % 2 ** 32
+        for sequence in list(self.ahead):
+            if (sequence - self.next + 2 ** 31) % 2 ** 32 <= 2 ** 31:
+                self.add(sequence, self.ahead.pop(sequence))
+
+
+class Sniffer:
+    FORCED, DROPS = 33, 6       # SO_RCVBUFFORCE; PACKET_STATISTICS of SOL_PACKET
+
+    def __init__(self, options):
+        self.address, self.directory = socket.inet_aton(options.address), options.directory
+        self.streams, self.connections = {}, 0
+        # Of one protocol, so that loopback shows each packet once.
+        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        self.sock.setsockopt(socket.SOL_SOCKET, self.FORCED, 256 << 20)
+        self.sock.bind(("lo", 0x0800))
+        signal.signal(signal.SIGTERM, self.end)
+
+    def end(self, *_):
+        """What has been sent is still read."""
+        self.sock.settimeout(0)
+
+    def segment(self, packet):
+        head = (packet[0] & 15) * 4
+        if packet[9] != socket.IPPROTO_TCP or self.address not in (packet[12:16], packet[16:20]):
+            return
+        ports, sequence, flags = packet[head:head + 4], int.from_bytes(packet[head + 4:head + 8], "big"), packet[head + 13]
+        key = packet[12:20] + ports
+        if flags & 0x12 == 0x02 and packet[16:20] == self.address and (key not in self.streams or self.streams[key].first != sequence):
+            self.open(key, packet[16:20] + packet[12:16] + ports[2:] + ports[:2])
+        stream = self.streams.get(key)
+        if stream:
+            if flags & 0x02:
+                stream.begin(sequence)
+            data = packet[head + (packet[head + 12] >> 4) * 4:int.from_bytes(packet[2:4], "big") or len(packet)]
+            if data and stream.next is not None:
+                stream.add(sequence, data)
+
+    def open(self, key, back):
+        path = os.path.join(self.directory, "%04d-%%s.bytes" % self.connections)
+        self.connections += 1
+        self.streams[key], self.streams[back] = Stream(path % "c2s"), Stream(path % "s2c")
+
+    def run(self):
+        print("sniffing", flush=True)
+        while True:
+            try:
+                self.segment(self.sock.recv(1 << 17))
+            except BlockingIOError:
+                break
+        dropped = struct.unpack("II", self.sock.getsockopt(263, self.DROPS, 8))[1]
+        missing = sum(1 for stream in self.streams.values() if stream.ahead)
+        if dropped or missing:
+            with open(os.path.join(self.directory, "lost"), "w") as file:
+                print(dropped, "packets dropped,", missing, "streams with gaps", file=file)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -168,12 +262,20 @@ def main():
     record.add_argument("--buffer", type=int, help="socket buffers of this size")
     record.add_argument("--cut-client", type=int, metavar="N", help="break the connection after N bytes of the client")
     record.add_argument("--cut-server", type=int, metavar="N", help="break the connection after N bytes of the server")
+    sniff = verbs.add_parser("sniff")
+    sniff.add_argument("address")
+    sniff.add_argument("directory")
     judges = {"check": check, "sizes": sizes}
     for verb in judges:
-        verbs.add_parser(verb).add_argument("directory")
+        known = verbs.add_parser(verb)
+        known.add_argument("directory")
+        known.add_argument("words", nargs="*")
     options = parser.parse_args()
     if options.verb in judges:
-        return judges[options.verb](options.directory)
+        return judges[options.verb](options.directory, options.words)
+    if options.verb == "sniff":
+        Sniffer(options).run()
+        return 0
     asyncio.run(Recorder(options).run())
     return 0
 

@@ -23,7 +23,7 @@ receive(int fd)
 static const char *
 transmit(int fd)
 {
-	return result(send(fd, "secret words\n", 13, MSG_NOSIGNAL));
+	return result(send(fd, secret(), 13, MSG_NOSIGNAL));
 }
 
 static int

@@ -47,7 +47,7 @@ main(int argc, char **argv)
 	if (nb && r == EINPROGRESS)
 		r = outcome(fd);
 	say("connect: %s", word(r));
-	n = send(fd, "secret words\n", 13, MSG_NOSIGNAL);
+	n = send(fd, secret(), 13, MSG_NOSIGNAL);
 	say("send: %s", result(n));
 	if (n < 0)
 		return 1;

@@ -43,7 +43,7 @@ main(int argc, char **argv)
 
 	if (argc > 3) {
 		say("inherited: %s", result(fcntl(atoi(argv[3]), F_GETFD)));
-		say("write: %s", result(write(atoi(argv[3]), "secret words\n", 13)));
+		say("write: %s", result(write(atoi(argv[3]), secret(), 13)));
 		return 0;
 	}
 	if (!strcmp(argv[2], "unseen"))

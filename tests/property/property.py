@@ -22,6 +22,8 @@ from generate import Generator, Sequence
 from model import AS_TCP, REFUSED, ROUTES, Model, Op
 
 PATIENCE = 6.0
+# What goes over TCP, and what goes over TLS, so that a recorder can tell them apart.
+PLAIN_HOST, TLS_HOST = "127.0.0.2", "127.0.0.1"
 RULES = {
     "client": "[client all]\nmatch = *:*\nca_certs = %(certs)s/ca.pem\n%(more)s",
     "server": "[server all]\nmatch = *:*\ncertfile = %(certs)s/server.pem\nkeyfile = %(certs)s/server.key\n%(more)s%(accept)s",
@@ -96,7 +98,8 @@ class Nursery:
         self.listener.bind(self.path)
         self.listener.listen(16)
         self.listener.settimeout(PATIENCE)
-        environment = {"PATH": "/usr/bin:/bin", "PROPERTY_SOCKET": self.path, "PROPERTY_CERTS": options.certs, "PROPERTY_VERSION": version}
+        environment = {"PATH": "/usr/bin:/bin", "PROPERTY_SOCKET": self.path, "PROPERTY_CERTS": options.certs, "PROPERTY_VERSION": version,
+                       "PROPERTY_HOST": PLAIN_HOST if mode == "tcp" else TLS_HOST}
         if native:
             environment["PROPERTY_NATIVE"] = native
         if rules:

@@ -96,6 +96,20 @@ $(BUILD)/small/libwrapsock-preload.so: $(filter-out %/fdtab.o,$(preload)) $(BUIL
 		$(BUILD)/libwrapsock-preload.map
 	$(link)
 	$(Q)ln -sf ../libwrapsock.so ../wrapsock-relay $(@D)
+# And one whose allocations fail when a test says so, with what it loads.
+faulty = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup __vasprintf_chk)
+$(BUILD)/faulty/allocate.o: tests/faults/allocate.c Makefile
+	$(call compile,-U_FORTIFY_SOURCE $(INCLUDES))
+$(BUILD)/faulty/libwrapsock-preload.so: ARGS = -shared -Wl,--version-script=$(BUILD)/libwrapsock-preload.map $(faulty)
+$(BUILD)/faulty/libwrapsock-preload.so: $(preload) $(policy) $(BUILD)/lib/log.o $(BUILD)/lib/stack.o $(BUILD)/faulty/allocate.o \
+		$(BUILD)/libwrapsock-preload.map | $(BUILD)/faulty/libwrapsock.so $(BUILD)/faulty/wrapsock-relay
+	$(link)
+$(BUILD)/faulty/libwrapsock.so: ARGS = -shared -Wl,-soname,libwrapsock.so.1 -Wl,--version-script=$(BUILD)/libwrapsock.map $(faulty) -lssl -lcrypto
+$(BUILD)/faulty/libwrapsock.so: $(lib) $(BUILD)/faulty/allocate.o $(BUILD)/libwrapsock.map
+	$(link)
+$(BUILD)/faulty/wrapsock-relay: ARGS = -pie $(faulty) -lcrypto
+$(BUILD)/faulty/wrapsock-relay: $(relay) $(BUILD)/lib/engine_openssl_records.o $(BUILD)/lib/engine_openssl_derive.o $(BUILD)/lib/log.o $(BUILD)/faulty/allocate.o
+	$(link)
 $(BUILD)/wrapsock-relay: ARGS = -pie -lcrypto
 $(BUILD)/wrapsock-relay: $(relay) $(BUILD)/lib/engine_openssl_records.o $(BUILD)/lib/engine_openssl_derive.o $(BUILD)/lib/log.o
 	$(link)
@@ -136,7 +150,7 @@ $(BUILD)/fuzz/%_fuzz: ARGS = $(test-flags) -fsanitize=fuzzer -lssl -lcrypto
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/rooms.a Makefile
 	$(link)
 
-tested: $(programs) $(BUILD)/small/libwrapsock-preload.so $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge $(worker) $(inject)
+tested: $(programs) $(BUILD)/small/libwrapsock-preload.so $(BUILD)/faulty/libwrapsock-preload.so $(units) $(probes) $(benches) $(examples) $(BUILD)/certs/judge $(worker) $(inject)
 $(worker): ARGS = $(test-flags) -lssl -lcrypto
 $(worker): $(sort $(wildcard tests/property/*.[ch])) Makefile
 	$(link)

@@ -30,6 +30,7 @@ begin() { # SHAPE TIMEOUT KIND COUNT
     served 1
     quiet=$(resident)
     mkfifo "$tmp/dismissal"
+    # shellcheck disable=SC2016
     start crowd sh -c 'exec "$@" <"$0"' "$tmp/dismissal" "$PYTHON" "$TOP/tests/peers/crowd.py" "$3" "$at" "$4"
     exec 9>"$tmp/dismissal"
     wait_for -t 60 file_contains "$tmp/crowd.out" there

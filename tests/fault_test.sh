@@ -1,8 +1,8 @@
 #!/bin/sh
 # limit: 3000
-# One system call fails, in whole programs under the preload: tests/faults/sweep.py plays a short scenario of each route, role and TLS version for each
-# fault, and judges what the program says, the log, and the wires. Here those faults that have found something before, with SHARE=0.05 a sample by SEED,
-# too; `make faults` tries all of them.
+# One system call or allocation of ours fails, in whole programs under the preload: tests/faults/sweep.py plays a short scenario of each route, role and
+# TLS version for each fault, and judges what the program says, the log, and the wires. Here those faults that have found something before and the
+# allocations of a scenario, with SHARE=0.05 a sample by SEED, too; `make faults` tries all of them.
 # shellcheck disable=SC1090,SC1091,SC2086,SC2154
 . "$(dirname "$0")/lib.sh"
 

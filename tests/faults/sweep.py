@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Every system call of a program under the preload fails once, in short scenarios of each route, role and TLS version.
+"""Every system call of a program under the preload and every allocation of our objects fails once, in short scenarios of each route, role and TLS
+version.
 
-sweep.py BUILD CERTS SCRATCH [--share F] [--seed N] [--scenario NAME] [--one KIND:AT:ERROR] [--jobs N]
+sweep.py BUILD CERTS SCRATCH [--share F] [--seed N] [--scenario NAME] [--kind KIND] [--one KIND:AT:ERROR] [--jobs N]
 
-Each run: the program ends with "ok" or with a step and its errno, does not hang, does not die of a signal, leaves no descriptor, and the log has
+Allocations are a KIND like others, "allocation", of objects built for it (BUILD/faulty, tests/faults/allocate.c). Each run: the program ends with "ok" or with a step and its errno, does not hang, does not die of a signal, leaves no descriptor, and the log has
 one line about it (and one of what the process lacks, if it lacks something). When all have run: the wires (tests/peers/wire.py) carry TLS records only, and nowhere the word that is in all data. The last
 line is "N passed, N failed": a scenario each, and the wires.
 """
@@ -17,6 +18,7 @@ import random
 import re
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -89,11 +91,11 @@ SCENARIOS = [Scenario("%s-%s-1.%s-%s" % (route, role, version[-1], mode), route,
                                        ("relay", "server", "blocking"), ("auto", "leave", "blocking"))
              for version in ("TLSv1.2", "TLSv1.3")]
 
-# What has found something before: never left out.
+# What has found something before, and the allocations of one: never left out.
 TELLING = {
     "inline-server-1.3-blocking": [("getsockopt", "EACCES")],
     "inline-client-1.2-nonblocking": [("getsockopt", "EACCES")],
-    "inline-client-1.3-nonblocking": [("sendto", "ENOMEM"), ("epoll_ctl", "ENOSPC")],
+    "inline-client-1.3-nonblocking": [("sendto", "ENOMEM"), ("epoll_ctl", "ENOSPC"), ("allocation", "ENOMEM")],
     "relay-client-1.3-blocking": [("recvfrom", "ENOMEM"), ("sendto", "ENOMEM"), ("fcntl", "EACCES")],
 }
 
@@ -193,12 +195,18 @@ class Stage:
 
     def play(self, what, word):
         """One run: the process's words, its errors and ours, and the log."""
-        log = self.place + ".log"
+        log, preload, allocations = self.place + ".log", self.sweep.preload, None
         if os.path.exists(log):
             os.unlink(log)
         options = self.sweep.options
+        if what.startswith("allocation:"):
+            preload, allocations = options.build + "/faulty/libwrapsock-preload.so", self.place + ".allocations"
+            with open(allocations, "wb") as file:
+                file.write(struct.pack("III", int(what.split(":")[1]), 0, 0))
+            what = "count"
         command = [options.build + "/faults/inject", "-t", str(PATIENCE)]
-        for each in ("LD_PRELOAD=" + self.sweep.preload, "WRAPSOCK_POLICY=" + self.policy, "WRAPSOCK_LOG=info", "WRAPSOCK_LOG_FILE=" + log):
+        for each in ("LD_PRELOAD=" + preload, "WRAPSOCK_POLICY=" + self.policy, "WRAPSOCK_LOG=info", "WRAPSOCK_LOG_FILE=" + log,
+                     "FAULT_ALLOCATION=%s" % allocations):
             command += ["-e", each]
         port = self.far if self.scenario.role == "server" else self.near
         command += [what, options.build + "/probes/errand", self.scenario.role, str(port), self.scenario.mode, word]
@@ -216,6 +224,10 @@ class Stage:
                 text = file.read()
         except OSError:
             text = ""
+        if allocations:
+            with open(allocations, "rb") as file:
+                _, made, met = struct.unpack("III", file.read())
+            err += "allocation %d%s\n" % (made, ", met" if met else "")
         return out, err, text, result
 
 
@@ -282,13 +294,15 @@ class Sweep:
         return [each for each in named if each.name in TELLING or each in others]
 
     def faults(self, stage):
-        out, err, log, visitor = stage.play("count", self.word())
-        wrong = judge(out, err, log, visitor, self.canary)
-        if wrong or "ok" not in out + err:
-            print("FAIL %s without a fault: %s: %s%s%s" % (stage.scenario.name, wrong, out, err, log))
-            return None
-        counts = dict(line.split() for line in err.splitlines() if re.match(r"^[a-z0-9_]+ \d+$", line))
-        return [(kind, at, error) for kind, count in counts.items() for at in range(1, int(count) + 1)
+        counts = {}
+        for what in "count", "allocation:0:ENOMEM":
+            out, err, log, visitor = stage.play(what, self.word())
+            wrong = judge(out, err, log, visitor, self.canary)
+            if wrong or "ok" not in out + err:
+                print("FAIL %s without a fault: %s: %s%s%s" % (stage.scenario.name, wrong, out, err, log))
+                return None
+            counts.update(line.split() for line in err.splitlines() if re.match(r"^[a-z0-9_]+ \d+$", line))
+        return [(kind, at, error) for kind, count in counts.items() if self.options.kind in ("", kind) for at in range(1, int(count) + 1)
                 for error in ERRORS.get(kind, RESOURCES[:1]) if stage.scenario.route == "inline" or (kind, error) not in NOT_RELAYED]
 
     def chooses(self, scenario, kind, error):
@@ -360,6 +374,7 @@ def main():
     parser.add_argument("--share", type=float, default=1.0, help="of the faults, chosen by the seed")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--scenario", default="", help="those whose names contain it")
+    parser.add_argument("--kind", default="", help="these calls only")
     parser.add_argument("--one", help="this fault only, with what was said")
     parser.add_argument("--jobs", type=int, default=4)
     sweep = Sweep(parser.parse_args())

@@ -106,12 +106,12 @@ restarts(void)
 
 /* Until p is ready, on behalf of fd. */
 static int
-wait_on(struct conn *c, int fd, struct pollfd p, int64_t deadline)
+wait_on(struct conn *c, int fd, struct pollfd *p, int64_t deadline)
 {
 	for (;;) {
-		int r = c->closed ? -EBADF : poll_until(c, &p, deadline);
+		int r = c->closed ? -EBADF : poll_until(c, p, deadline);
 
-		if (c->closed || (r > 0 && p.revents & POLLNVAL) || (!c->alone && conn_the_host->holds && !conn_the_host->holds(fd, c)))
+		if (c->closed || (r > 0 && p->revents & POLLNVAL) || (!c->alone && conn_the_host->holds && !conn_the_host->holds(fd, c)))
 			return -EBADF;
 		if (r == -EINTR ? !c->alone && !restarts() : r == 0 && conn_now() >= deadline)
 			return r;
@@ -120,12 +120,6 @@ wait_on(struct conn *c, int fd, struct pollfd p, int64_t deadline)
 		if (r != -EINTR && r != 0)
 			return r;
 	}
-}
-
-int
-conn_wait(struct conn *c, int fd, short events, int64_t deadline)
-{
-	return wait_on(c, fd, (struct pollfd){ .fd = fd, .events = events }, deadline);
 }
 
 void
@@ -144,6 +138,36 @@ arrived(int arrivals)
 	return raw_syscall(SYS_epoll_pwait, arrivals, (long)&e, 1, 0, 0, 0) > 0 ? e.events : 0;
 }
 
+/*
+ * The socket's error queue is not empty, of time stamps that the program asked for and has not fetched yet: poll would say POLLERR for as long, and
+ * nothing of what else comes.  Edges say it.
+ */
+static int
+wait_beside_queue(struct conn *c, int fd, short events, int64_t deadline)
+{
+	struct epoll_event e = { .events = (uint32_t)events | EPOLLET };
+	int set __attribute__((cleanup(conn_arrivals_end))) = (int)raw_syscall(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0), error = 0;
+	unsigned len = sizeof error;
+	long r = set;
+
+	if (r < 0 || (r = raw_syscall(SYS_epoll_ctl, set, EPOLL_CTL_ADD, fd, (long)&e, 0, 0)) < 0)
+		return (int)r;
+	if (arrived(set) & (EPOLLIN | EPOLLOUT | EPOLLHUP))
+		return 1;
+	if ((r = raw_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len)) < 0 || error)
+		return r < 0 ? (int)r : -error;
+	return wait_on(c, fd, &(struct pollfd){ .fd = set, .events = POLLIN }, deadline);
+}
+
+int
+conn_wait(struct conn *c, int fd, short events, int64_t deadline)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	int r = wait_on(c, fd, &p, deadline);
+
+	return r > 0 && p.revents == POLLERR ? wait_beside_queue(c, fd, events, deadline) : r;
+}
+
 int
 conn_wait_arrival(struct conn *c, int fd, int *arrivals, int64_t deadline, bool *more)
 {
@@ -155,7 +179,7 @@ conn_wait_arrival(struct conn *c, int fd, int *arrivals, int64_t deadline, bool 
 		if (r >= 0 && (r = raw_syscall(SYS_epoll_ctl, *arrivals, EPOLL_CTL_ADD, fd, (long)&e, 0, 0)) == 0)
 			r = 1;			/* something may have come since the caller looked */
 	} else {
-		r = wait_on(c, fd, (struct pollfd){ .fd = *arrivals, .events = POLLIN }, deadline);
+		r = wait_on(c, fd, &(struct pollfd){ .fd = *arrivals, .events = POLLIN }, deadline);
 	}
 	*more = r > 0 && !(arrived(*arrivals) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 	return (int)r;

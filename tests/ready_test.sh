@@ -34,4 +34,11 @@ testBlocking() {
 
 testGreeting() { same greet greeted poll && clean_wires; }
 
+# The error queue makes poll say POLLERR for as long as the program leaves them there.
+testTimeStamps() {
+    for when in connected connecting; do same echo stamped $when; done
+    same echo stamped connecting nonblocking
+    clean_wires
+}
+
 . "$SHUNIT2"

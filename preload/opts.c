@@ -268,13 +268,13 @@ setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 		return (int)answer(-ENOPROTOOPT);	/* the first bytes would ride on the SYN: programs fall back */
 	if (s->phase == SOCK_RELAYED && relayed_setsockopt(fd, level, name, value, len, &r))
 		return r;
+	if (level == SOL_SOCKET && (name == SO_ZEROCOPY || name == SO_PEEK_OFF))
+		return (int)answer(-EOPNOTSUPP);	/* it would outlast the connect */
 	if (s->phase != SOCK_WRAPPED)
 		return real.setsockopt(fd, level, name, value, len);
 	if (level == IPPROTO_TCP && name == TCP_NODELAY)
 		return set_nodelay(s, fd, value, len);
 	if (level == IPPROTO_TCP && (name == TCP_ULP || name == TCP_REPAIR))
-		return (int)answer(-EOPNOTSUPP);
-	if (level == SOL_SOCKET && (name == SO_ZEROCOPY || name == SO_PEEK_OFF))
 		return (int)answer(-EOPNOTSUPP);
 	if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
 		return set_timeout(s, fd, name, value, len);

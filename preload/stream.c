@@ -90,12 +90,24 @@ receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 	return answer(r);
 }
 
+/* The listener's SO_ZEROCOPY: the program would wait to be told that its pages are free. */
+static bool
+awaits_pages(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof on;
+
+	return real.getsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, &len) == 0 && on;
+}
+
 static ssize_t
 transmit(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 {
 	ssize_t r;
 
 	REFUSE_FOREIGN(s);
+	if (__builtin_expect(flags & MSG_ZEROCOPY, 0) && awaits_pages(fd))
+		return answer(-ENOBUFS);	/* as where the kernel cannot pin them: programs copy */
 	r = core->conn_send(s->conn, fd, iov, iovcnt, flags);
 	if (stale(s, fd, r))
 		return natively(true, fd, iov, iovcnt, flags);

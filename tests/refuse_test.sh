@@ -64,6 +64,7 @@ testExtras() {
             begin_case "${file##*/} $kind"
             run timeout 20 $launcher -p "$file" "$PROBES/extras" "$(port $kind echo)"
             assertEquals "$err" "TCP_FASTOPEN_CONNECT: ENOPROTOOPT
+SO_ZEROCOPY: EOPNOTSUPP
 sendto, MSG_FASTOPEN: EOPNOTSUPP
 sendmsg, MSG_FASTOPEN: EOPNOTSUPP
 sendmmsg, MSG_FASTOPEN: EOPNOTSUPP
@@ -82,6 +83,36 @@ end: 0" "$out"
         done
     done
     clean_wires
+}
+
+# A server that has asked its listener for it is told that the kernel cannot, and copies.
+testAListenersZeroCopy() {
+    write_policy "$tmp/zero.conf" <<-END
+	[server all]
+	match = *:*
+	certfile = @CERTS@/server.pem
+	keyfile = @CERTS@/server.key
+	END
+    at=$(free_port) near=$(free_port)
+    start zero $launcher -p "$tmp/zero.conf" "$PYTHON" -c 'import errno, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+listener.setsockopt(socket.SOL_SOCKET, 60, 1)
+conn = listener.accept()[0]
+data = conn.recv(100000)
+while data:
+    try:
+        conn.send(data, 0x4000000)
+        print("sent", flush=True)
+    except OSError as error:
+        print(errno.errorcode[error.errno], flush=True)
+    conn.sendall(data)
+    data = conn.recv(100000)' "$at"
+    wait_listen "$at"
+    start_wire zero-wire "$near" "$at"
+    run timeout 20 "$PYTHON" "$TOP/tests/peers/client_tls.py" "$near" tls13 "$certs/ca.pem"
+    assertEquals "$(cat "$tmp/zero.err")" "1 of 1" "$out"
+    assertEquals ENOBUFS "$(sort -u "$tmp/zero.out")"
+    assert_wire zero-wire
 }
 
 testSystemCallsByNumber() { same echo escapes syscall && clean_wires; }

@@ -25,6 +25,7 @@ main(int argc, char **argv)
 
 	(void)argc;
 	say("TCP_FASTOPEN_CONNECT: %s", result(setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof one)));
+	say("SO_ZEROCOPY: %s", result(setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof one)));
 	say("sendto, MSG_FASTOPEN: %s", result(sendto(fd, "secret", 6, MSG_FASTOPEN, (struct sockaddr *)&a, sizeof a)));
 	say("sendmsg, MSG_FASTOPEN: %s", result(sendmsg(fd, &m, MSG_FASTOPEN)));
 	say("sendmmsg, MSG_FASTOPEN: %s", result(sendmmsg(fd, &mm, 1, MSG_FASTOPEN)));

@@ -288,6 +288,88 @@ testServerWithoutItsKey() {
     assertContains "$(cat "$tmp/server.err")" none.key
 }
 
+# --- words in clear between the records, and records where there should be none ---
+
+# What was said before them may still be answered, or not: the connection is dead as soon as they have been seen.
+testServerMeetsInjectedWords() {
+    server_policy
+    for kind in tls12 tls13; do
+        for place in first middle behind later; do
+            begin_case "$kind $place"
+            server_at=$(free_port) says='read: EPROTO' hears='0 bytes of application data'
+            [ $place != later ] || says='(read|write): EPROTO' hears='(0|13) bytes of application data'
+            # shellcheck disable=SC2086
+            start server $wrapped "$PROBES/server" "$server_at" block
+            wait_listen "$server_at"
+            run timeout 20 "$PYTHON" "$TOP/tests/peers/injector.py" visit "$server_at" $kind "$certs" $place
+            assertEquals "$kind $place: $out $err" 1 "$(printf '%s\n' "$out" | grep -Ecx "$hears")"
+            wait_line "$tmp/server.out" "EPROTO"
+            assertEquals "$kind $place: $(cat "$tmp/server.out")" 1 "$(grep -Ecx "$says" "$tmp/server.out")"
+            err=$(cat "$tmp/server.err")
+            only_line EPROTO
+            stop server
+            end_case
+        done
+    done
+    assertTrue 0
+}
+
+testClientMeetsInjectedWords() {
+    client_policy
+    for kind in tls12 tls13; do
+        for place in first middle behind; do
+            begin_case "$kind $place"
+            at=$(free_port)
+            start injector "$PYTHON" "$TOP/tests/peers/injector.py" serve "$at" $kind "$certs" $place
+            wait_line "$tmp/injector.out" listening
+            # shellcheck disable=SC2086
+            run timeout -k 1 20 $wrapped "$PROBES/dial" "$at" blocking
+            if [ $place = behind ]; then
+                assertEquals "connect: ok
+send: 13
+recv: EPROTO" "$out"
+                heard=13
+            else
+                assertEquals "connect: EPROTO" "$(printf '%s\n' "$out" | head -n 1)"
+                heard=0
+            fi
+            only_line EPROTO
+            wait_line "$tmp/injector.out" 'application data'
+            assertEquals "$kind $place" "listening
+$heard bytes of application data" "$(cat "$tmp/injector.out")"
+            end_case
+        done
+    done
+    assertTrue 0
+}
+
+# Policy leaves it plain: what a TLS client says there is the program's to judge, and what it answers is in clear.
+testTlsMeetsAPlainSocket() {
+    server_policy
+    plain_at=$(free_port)
+    sed -i "s/^match = .*/match = *:1/" "$POLICY"
+    # shellcheck disable=SC2086
+    start plain $wrapped "$PROBES/server" "$plain_at" block
+    wait_listen "$plain_at"
+    run "$PYTHON" -c 'import socket, ssl, sys
+outgoing = ssl.MemoryBIO()
+try:
+    ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+except ssl.SSLWantReadError:
+    pass
+hello = outgoing.read()
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10) as conn:
+    conn.sendall(hello)
+    back = b""
+    while len(back) < len(hello):
+        back += conn.recv(65536)
+    print(hello == back)' "$plain_at"
+    assertEquals "$err" True "$out"
+    assertEquals "" "$(cat "$tmp/plain.err")"
+    clients "$plain_at" tls13 "$certs/ca.pem"
+    assertEquals "0 of 1" "$(printf '%s\n' "$out" | head -n 1)"
+}
+
 # --- policies and objects that are not in order, preloaded by hand ---
 
 # by_hand PRELOAD POLICY ERRNO WORDS: a connect to a plain server fails so, and it saw nothing. $as may stand in front of the command.

@@ -121,7 +121,7 @@ struct conn_failure {
 	const char *text, *reason, *verify_text;	/* live as long as the connection; NULL = nothing to say */
 };
 struct conn_failure conn_failure(struct conn *);
-size_t conn_pending(struct conn *);	/* plaintext in memory */
+size_t conn_pending(struct conn *);	/* plaintext in memory; never waits */
 bool conn_ended(struct conn *, bool *cut);	/* the end of stream has been seen; was it without close_notify? */
 /*
  * The closing handshake. 0 = the wire is plain and the connection dead without a word; -EBUSY: data of the peer's must be read

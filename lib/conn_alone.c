@@ -28,9 +28,7 @@ conn_failure(struct conn *c)
 size_t
 conn_pending(struct conn *c)
 {
-	CONN_LOCKED(c, 0);
-
-	return conn_ready_bytes(c);
+	return c->pending;
 }
 
 bool

@@ -57,6 +57,7 @@ struct conn {
 	size_t seen;			/* bytes at the end of wire.in that are still in the kernel, too */
 	uint8_t *left;			/* ciphertext of an incomplete record */
 	size_t left_len;
+	_Atomic size_t pending;		/* conn_ready_bytes since the last call that read, for those who ask without the lock */
 	uint8_t *held;			/* plaintext decrypted ahead of the program */
 	size_t held_off, held_len, held_cap;
 	bool dry;			/* the kernel had nothing when it was last asked: who waits need not ask before */

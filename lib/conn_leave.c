@@ -73,6 +73,7 @@ leave(struct conn *c)
 	free(c->held);
 	c->held = NULL;
 	c->held_off = c->held_len = c->held_cap = 0;
+	c->pending = 0;
 	free(c->wire.out);
 	c->wire.out = NULL;
 	c->wire.out_len = c->wire.out_cap = c->out_off = 0;

@@ -51,6 +51,7 @@ conn_in_end(struct conn *c, int fd)
 	int r = c->seen ? conn_take_seen(c, fd, false) : 0;
 	size_t n;
 
+	c->pending = conn_ready_bytes(c);
 	n = c->wire.in_len - c->wire.in_off;
 	free(c->left);
 	c->left = NULL;

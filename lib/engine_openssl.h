@@ -180,6 +180,7 @@ void engine_session_made(struct engine *);	/* the handshake is done and the peer
 /* engine_openssl_direct.c: for an engine with records, inside the guard; results as those of engine.h */
 void engine_direct_start(struct engine *);	/* the handshake is done: go on without ssl where that can be */
 void engine_direct_free(struct engine *);
+bool engine_direct_wants(const struct engine *);	/* nothing is to be had without more ciphertext */
 enum engine_result engine_direct_recv(struct engine *, uint8_t *buf, size_t len, size_t *n);
 enum engine_result engine_direct_send(struct engine *, const uint8_t *buf, size_t len);
 enum engine_result engine_direct_close(struct engine *);

@@ -129,6 +129,12 @@ open_next(struct engine *e, uint8_t *buf, size_t len, size_t *n)
 	return r;
 }
 
+bool
+engine_direct_wants(const struct engine *e)
+{
+	return e->records && !e->plain && !e->closed && e->failed == ENGINE_DONE && e->wire->in_off == e->wire->in_len && engine_alive();
+}
+
 enum engine_result
 engine_direct_recv(struct engine *e, uint8_t *buf, size_t len, size_t *n)
 {

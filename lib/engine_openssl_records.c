@@ -1,6 +1,7 @@
 /*
  * engine_openssl_records.c - records sealed and opened by EVP alone, and the little of the protocol that goes on behind a handshake.
  */
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #include "records_impl.h"
 
 enum { TAG_MAX = 16, NONCE = RECORDS_NONCE, EXPLICIT = 8, MESSAGE_HEADER = RECORDS_MESSAGE };
+enum { SMALL = 1024 };		/* a copy of so much costs less than another call of EVP */
 
 /* ---- made ---- */
 
@@ -147,8 +149,8 @@ fail(struct records *r, int alert, const char *reason)
 static void
 store64(uint8_t out[8], uint64_t n)
 {
-	for (int i = 0; i < 8; i++)
-		out[i] = (uint8_t)(n >> (56 - 8 * i));
+	n = htobe64(n);
+	memcpy(out, &n, sizeof(n));
 }
 
 /* Bytes of the nonce that each record of TLS 1.2's AES suites carries. */
@@ -168,21 +170,22 @@ static struct frame
 frame(const struct records *r, const struct records_direction *d, const uint8_t header[RECORDS_HEADER], const uint8_t *nonce, size_t plain)
 {
 	struct frame f;
-	uint8_t sequence[8];
+	uint64_t last;
 
-	store64(sequence, d->sequence);
-	memcpy(f.nonce, d->iv, d->iv_len);
-	if (explicit_len(d))
+	memcpy(f.nonce, d->iv, NONCE);
+	if (explicit_len(d)) {
 		memcpy(f.nonce + d->iv_len, nonce, EXPLICIT);
-	else
-		for (int i = 0; i < 8; i++)
-			f.nonce[NONCE - 8 + i] ^= sequence[i];
+	} else {
+		memcpy(&last, d->iv + NONCE - sizeof(last), sizeof(last));
+		last ^= htobe64(d->sequence);
+		memcpy(f.nonce + NONCE - sizeof(last), &last, sizeof(last));
+	}
 	if (r->version == TLS1_3_VERSION) {
 		memcpy(f.aad, header, RECORDS_HEADER);
 		f.aad_len = RECORDS_HEADER;
 		return f;
 	}
-	memcpy(f.aad, sequence, 8);
+	store64(f.aad, d->sequence);
 	memcpy(f.aad + 8, header, 3);
 	f.aad[11] = (uint8_t)(plain >> 8);
 	f.aad[12] = (uint8_t)plain;
@@ -208,13 +211,23 @@ encrypt(const struct records *r, EVP_CIPHER_CTX *c, const uint8_t *data, size_t 
 	uint8_t last = (uint8_t)type;
 	int n, rest = 0;
 
-	if (r->aead == ENGINE_CCM) {
+	if (r->aead == ENGINE_CCM || len < SMALL) {
 		memcpy(out, data, len);
-		out[len] = last;
-		return EVP_CipherUpdate(c, out, &n, out, (int)(len + inner)) == 1;
+		if (inner)
+			out[len] = last;
+		return EVP_CipherUpdate(c, out, &n, out, (int)(len + inner)) == 1
+			&& (r->aead == ENGINE_CCM || EVP_CipherFinal_ex(c, out + n, &rest) == 1);
 	}
 	return EVP_CipherUpdate(c, out, &n, data, (int)len) == 1 && (!inner || EVP_CipherUpdate(c, out + n, &rest, &last, 1) == 1)
 		&& EVP_CipherFinal_ex(c, out + n + rest, &rest) == 1;
+}
+
+static bool
+take_tag(EVP_CIPHER_CTX *c, uint8_t *tag, size_t len)
+{
+	OSSL_PARAM what[] = { OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, len), OSSL_PARAM_END };
+
+	return EVP_CIPHER_CTX_get_params(c, what) == 1;
 }
 
 /*
@@ -241,7 +254,7 @@ records_seal_type(struct records *r, int type, const uint8_t *data, size_t len, 
 		store64(out + RECORDS_HEADER, d->sequence);
 	f = frame(r, d, out, out + RECORDS_HEADER, len);
 	if (!begin(r, d->cipher, &f, SEALING, inner) || !encrypt(r, d->cipher, data, len, type, at)
-	    || EVP_CIPHER_CTX_ctrl(d->cipher, EVP_CTRL_AEAD_GET_TAG, (int)r->tag_len, at + inner) != 1) {
+	    || !take_tag(d->cipher, at + inner, r->tag_len)) {
 		fail(r, SSL_AD_INTERNAL_ERROR, "a record could not be encrypted");
 		return 0;
 	}
@@ -283,7 +296,7 @@ unseal(struct records *r, const uint8_t *in, size_t size, uint8_t *out, size_t *
 {
 	struct records_direction *d = &r->dir[OPENING];
 	size_t skip = explicit_len(d), body = size - RECORDS_HEADER;
-	bool tls13 = r->version == TLS1_3_VERSION, split = tls13 && r->aead != ENGINE_CCM;
+	bool tls13 = r->version == TLS1_3_VERSION, split = tls13 && r->aead != ENGINE_CCM && out != in + RECORDS_HEADER;
 	uint8_t last = 0;
 	struct frame f;
 	int type;

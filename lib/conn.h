@@ -57,6 +57,11 @@ void conn_free(struct conn *);		/* says nothing to the peer; wipes secrets */
 int conn_handshake(struct conn *, int fd, bool wait);
 
 /* As recvmsg/sendmsg with the MSG_* flags of the program. A server's or a lazy client's handshake runs first. */
+/*
+ * Beside MSG_*: nobody waits for edges of this descriptor, so a read may end short behind a record when the next one, which has
+ * no room any more, has arrived.
+ */
+#define CONN_BRIEF 0x400000
 ssize_t conn_recv(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
 ssize_t conn_send(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
 ssize_t conn_arrived(struct conn *, int fd);	/* FIONREAD: plaintext of all whole records that have arrived */

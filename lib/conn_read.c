@@ -106,7 +106,17 @@ conn_decrypt(struct conn *c, int fd, void *buf, size_t len, size_t *n)
 struct reading {
 	size_t more;		/* room in the vectors behind the present one */
 	int full;		/* the kernel gave all that it was asked for: there may be more */
+	bool brief;		/* CONN_BRIEF, and something is delivered: what follows can be left alone */
 };
+
+/* The header of the next record is here, and says that the room is too small for it. */
+static bool
+too_large(const struct conn *c, size_t room)
+{
+	size_t size = conn_record_size(&c->wire);
+
+	return size > RECORD_HEADER + room + c->overhead && size <= RECORD_HEADER + RECORD_CIPHER;
+}
 
 /* Fill buf from what is decrypted and from the wire until it is full or the kernel came up short. Counts into *done. */
 static int
@@ -131,7 +141,7 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, 
 		if (r == ENGINE_CLOSED)
 			break;
 		conn_settle(c, fd);
-		if (at->full != 1)
+		if (at->full != 1 || (at->brief && *done && too_large(c, len - *done + at->more)))
 			break;
 		at->full = conn_fill(c, fd, len - *done + at->more);
 		if (at->full == -EPIPE) {
@@ -163,9 +173,10 @@ nothing(struct conn *c)
 }
 
 static int
-read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, bool peek, size_t skip, size_t *done)
+read_round(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags, size_t skip, size_t *done)
 {
-	struct reading at = { 0, 1 };
+	struct reading at = { 0, 1, flags & CONN_BRIEF };
+	bool peek = flags & MSG_PEEK;
 	int r = 0;
 
 	if (!conn_in_begin(c))
@@ -240,6 +251,8 @@ read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t 
 
 	if (r < 0 && !conn_ready_bytes(c))
 		return r;
+	if (least > 1)
+		flags &= ~CONN_BRIEF;
 	if (wait && !peek && (r = wait_first(c, fd, deadline)) <= 0)
 		return r ? r : -EAGAIN;
 	for (;;) {
@@ -247,7 +260,7 @@ read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t 
 
 		r = conn_claim(c, READING);
 		if (r == 0)
-			r = read_round(c, fd, iov, iovcnt, peek, peek ? 0 : got, &n);
+			r = read_round(c, fd, iov, iovcnt, flags, peek ? 0 : got, &n);
 		got = peek ? n : got + n;
 		if (r < 0 && !got)
 			return r;

@@ -15,6 +15,8 @@ set_status(struct sock *s, int fd, long flags)
 {
 	int r = real.fcntl(fd, F_SETFL, flags);
 
+	if (flags & O_ASYNC)
+		s->edges = true;
 	if (r == 0 && s->phase == SOCK_WRAPPED) {
 		core->conn_set_blocking(s->conn, !(flags & O_NONBLOCK));
 		epoll_settle(s);
@@ -114,6 +116,9 @@ device(struct sock *s, int fd, unsigned long request, void *arg)
 			epoll_settle(s);
 		}
 		return r;
+	case FIOASYNC:
+		s->edges = true;
+		return real.ioctl(fd, request, arg);
 	case FIOCLEX:
 	case FIONCLEX:
 		return set_cloexec(s, fd, request == FIOCLEX);

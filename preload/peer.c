@@ -37,8 +37,10 @@ socket(int domain, int type, int protocol)
 	if (tcp && decide_clients()) {
 		struct sock *s = sock_new(domain);
 
-		if (s && fdtab_bind(fd, s, type & SOCK_CLOEXEC))
+		if (s && fdtab_bind(fd, s, type & SOCK_CLOEXEC)) {
 			s->client = true;
+			s->edges = false;
+		}
 		fdtab_put(s);
 	}
 	return fd;
@@ -295,10 +297,12 @@ start_server(int fd, int domain, struct conn *conn, enum route route, int flags)
 	HOLD s = sock_new(domain);
 	int r = s ? 0 : -ENOMEM;
 
-	if (r == 0)
+	if (r == 0) {
+		s->edges = false;
 		r = sock_adopt(fd, s, conn, route, flags & SOCK_CLOEXEC);
-	else
+	} else {
 		core->conn_free(conn);
+	}
 	if (r == 0 && core->conn_on_connect(conn)) {
 		__attribute__((cleanup(unknown))) int cancelled = fd;
 

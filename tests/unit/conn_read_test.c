@@ -410,6 +410,37 @@ key_update(int type, bool ask)
 	end_case();
 }
 
+/* Who waits for levels alone is not made to take a record apart that has no room any more; others, and who wants all, get its part. */
+static void
+brief(const struct variant *v)
+{
+	static const int flags[] = { CONN_BRIEF, 0, CONN_BRIEF | MSG_WAITALL };
+	struct pair p;
+
+	begin_case("a brief read, %s", v->name);
+	pair_up(&p, v, NULL);
+	for (size_t i = 0; i < COUNT(flags); i++) {
+		size_t got = 0;
+
+		peer_tell(&p, 40000, 16384);
+		while (got < 40000) {
+			ssize_t n = recv_some(&p, buffer, 20000, flags[i]);
+
+			if (got == 0)
+				CHECK_IS(n, flags[i] == CONN_BRIEF ? 16384 : 20000);
+			if (n <= 0)
+				break;
+			CHECK(is_stream(buffer, p.sent - 40000 + got, (size_t)n));
+			got += (size_t)n;
+			CHECK(readable(&p) == (got < 40000));
+		}
+		CHECK_IS(got, 40000);
+		CHECK_IS(recv_some(&p, buffer, 1, flags[i]), -EAGAIN);
+	}
+	pair_end(&p);
+	end_case();
+}
+
 int
 main(void)
 {
@@ -423,6 +454,7 @@ main(void)
 		flagging(&variants[i]);
 		cutting(&variants[i]);
 		by_single_bytes(&variants[i]);
+		brief(&variants[i]);
 	}
 	for (size_t i = 0; i < COUNT(suites); i++)
 		for (int alone = 0; alone < 2; alone++)

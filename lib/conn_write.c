@@ -14,6 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	LONG = RECORD_PLAIN / 2,	/* a record of so much costs less than a copy to fill it */
+	REST = RECORD_PLAIN / 2		/* what rides along with a full batch: the borrowed buffer has room for a record more */
+};
+
 void
 conn_note_record(struct conn *c, size_t plain)
 {
@@ -131,20 +136,22 @@ struct cursor {
 	size_t off;
 };
 
-/* Up to len bytes in one piece: in place where one vector has them, else gathered into scratch. */
+/* Up to len bytes in one piece: in place where one vector has them or is long enough for a record, else gathered into scratch. */
 static const uint8_t *
 piece(struct cursor *at, size_t *len, uint8_t *scratch)
 {
-	size_t got = 0;
+	size_t got = 0, here;
 
 	while (at->n && at->off == at->iov->iov_len) {
 		at->iov++;
 		at->n--;
 		at->off = 0;
 	}
-	if (at->n && at->iov->iov_len - at->off >= *len) {
+	here = at->n ? at->iov->iov_len - at->off : 0;
+	if (here >= *len || here >= LONG) {
 		const uint8_t *p = (const uint8_t *)at->iov->iov_base + at->off;
 
+		*len = here < *len ? here : *len;
 		at->off += *len;
 		return p;
 	}
@@ -195,7 +202,7 @@ batch(struct conn *c, int fd, size_t len)
 		if (c->batch > BATCH_RECORDS * RECORD_PLAIN)
 			c->batch = BATCH_RECORDS * RECORD_PLAIN;
 	}
-	return len < c->batch ? len : c->batch;
+	return len <= c->batch + (c->batch == BATCH_RECORDS * RECORD_PLAIN ? REST : 0) ? len : c->batch;
 }
 
 static int

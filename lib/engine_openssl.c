@@ -367,8 +367,10 @@ engine_handshake(struct engine *e)
 	r = ret == 1 ? finished(e) : translate(e, ret);
 	if (r == ENGINE_CLOSED)
 		r = engine_failure(e);
+	engine_wipe_leave();		/* handshake messages as they were on the wire: nothing to wipe in 33 KiB at each step */
 	if (e->ssl)
 		SSL_free_buffers(e->ssl);	/* a peer that takes its time costs no more than it must */
+	engine_wipe_enter();
 	engine_guard_leave(&g);
 	return r;
 }

@@ -178,6 +178,8 @@ conn_handshake_locked(struct conn *c, int fd, bool wait, int64_t deadline)
 		r = conn_wait(c, fd, c->want, deadline < c->deadline ? deadline : c->deadline);
 		if (r == -EINTR || r == -EBADF)
 			return r;
+		if (r < 0 && r != -ENOMEM)	/* who cannot wait, as under a filter that forbids it, would spin */
+			return broken(c, fd, -r);
 		if (r == 0 && conn_now() >= deadline)
 			return -EAGAIN;
 	}

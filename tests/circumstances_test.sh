@@ -94,6 +94,29 @@ close: 0" "$out"
     clean_wires
 }
 
+# barred WHEN CALLS LAST [LINES]: what the program says last, and how many lines the log has; it is over in time, whatever is forbidden.
+barred() {
+    begin_case "$1 $2"
+    # shellcheck disable=SC2086
+    run timeout -k 1 10 $wrapped "$PROBES/barred" "$(port tls13 echo)" $1 $2
+    assertEquals "$1 $2: $err" "$3" "$(printf '%s\n' "$out" | tail -n 1)"
+    assertEquals "$1 $2: $err" "${4:-0}" "$(printf '%s' "$err" | grep -c .)"
+    end_case
+}
+
+# The sandbox of a program that reads and writes, and so need not allow what we do instead.
+testASystemCallIsForbidden() {
+    [ -z "$sanitizer" ] || { skip "the sanitizer's own calls would fail"; return; }
+    for call in sendto recvfrom "poll ppoll"; do barred early "$call" "connect: EPERM" 1; done
+    barred early getsockopt "connect: EACCES" 1
+    barred early "mmap openat newfstatat getrandom fcntl ioctl setsockopt" "the same"
+    barred late sendto "write: EPERM"
+    barred late recvfrom "read: EPERM"
+    barred late "poll ppoll" "read: EPERM"
+    barred late "mmap openat getsockopt fcntl ioctl shutdown close" "the same"
+    clean_wires
+}
+
 # The sanitizer's own allocator may be locked in the child.
 testForksOfAThreadedProgram() {
     [ -z "$sanitizer" ] || { skip "the sanitizer does not fork with threads"; return; }

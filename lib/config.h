@@ -26,7 +26,7 @@ struct config {
 	enum config_role role;
 	enum config_cert_reqs cert_reqs;
 	bool check_hostname;
-	bool insecure;			/* permits cert_reqs = none / no name check on a client, versions below TLS 1.2, NULL and anonymous suites */
+	bool insecure;			/* permits clients without verification or name check, versions below TLS 1.2, NULL and anonymous suites */
 	bool do_handshake_on_connect;
 	bool suppress_ragged_eofs;
 	bool strict_keys;		/* a key file readable by group or others is an error, not a warning */

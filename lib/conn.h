@@ -56,10 +56,10 @@ void conn_free(struct conn *);		/* says nothing to the peer; wipes secrets */
 /* 0 = open; -EAGAIN (not wait, or interrupted by the descriptor's timeout), -EINTR, or the failure. wait: block in host->poll. */
 int conn_handshake(struct conn *, int fd, bool wait);
 
-/* As recvmsg/sendmsg with the MSG_* flags of the program. A server's or a lazy client's handshake runs first. */
 /*
- * Beside MSG_*: nobody waits for edges of this descriptor, so a read may end short behind a record when the next one, which has
- * no room any more, has arrived.
+ * As recvmsg/sendmsg with the MSG_* flags of the program.  A server's or a lazy client's handshake runs first.  CONN_BRIEF beside
+ * them: nobody waits for edges of this descriptor, so a read may end short behind a record when the next one, which has no room
+ * any more, has arrived.
  */
 #define CONN_BRIEF 0x400000
 ssize_t conn_recv(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
@@ -76,8 +76,8 @@ void conn_finish(struct conn *, int fd);
  * The connection leaves the library for wrapsock-relay, which is to be given the parcel and the wire: the handshake is finished
  * first, waiting. 0 = it is dead here (EIO), in relatives by fork too, and the wire is as it was.  Calls of other threads that wait
  * end so, too, within CONN_LOOK_UP, or with a count that is short; the rest can be done where the connection is.  -EBUSY: another
- * thread shuts it down, or, if it may not be waited for, waits; -EIO: another process has it; -EOPNOTSUPP: it cannot be continued elsewhere: then, and after a handshake that
- * failed, nothing has changed.
+ * thread shuts it down, or, if it may not be waited for, waits; -EIO: another process has it; -EOPNOTSUPP: it cannot be continued
+ * elsewhere: then, and after a handshake that failed, nothing has changed.
  */
 struct conn_parcel {
 	struct relay_parcel *bytes;

@@ -134,12 +134,15 @@ int conn_handshake_locked(struct conn *, int fd, bool wait, int64_t deadline);
 /* conn_wire.c: lock held */
 bool conn_in_begin(struct conn *);	/* lend wire.in a buffer that begins with what was left; false = no memory */
 int conn_in_end(struct conn *, int fd);	/* keep what is left of it; fails the connection without memory */
-/* Take ciphertext for a caller with room for that much plaintext (before the handshake is done: for the engine): 1 = as asked, 0 = less, or -EAGAIN, -ECONNRESET..., -EPIPE = end. */
+/*
+ * Take ciphertext for a caller with room for that much plaintext (before the handshake is done: for the engine): 1 = as asked,
+ * 0 = less, or -EAGAIN, -ECONNRESET..., -EPIPE = end.
+ */
 int conn_fill(struct conn *, int fd, size_t room);
 int conn_look(struct conn *, int fd);	/* the same for what many records of little data take: it stays in the kernel until conn_take_seen */
 size_t conn_record_size(const struct engine_wire *);	/* of the record that begins at in_off, header included; 0 = its header is incomplete */
 void conn_compact(struct engine_wire *);
-int conn_take_seen(struct conn *, int fd, bool all);	/* what was seen leaves the kernel: all of it, or as far as it was opened; 0, or the failure */
+int conn_take_seen(struct conn *, int fd, bool all);	/* what was seen leaves the kernel: all, or as far as it was opened; 0, or the failure */
 int conn_take_owed(struct conn *, int fd);	/* the byte that was looked at; 0, or the connection has failed */
 void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the byte that kept the socket readable */
 
@@ -147,7 +150,8 @@ void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the b
 size_t conn_ready_bytes(const struct conn *);
 /* One engine_recv and what follows from its answer: DONE with *n, WANT_READ, or CLOSED for every kind of end. */
 enum engine_result conn_decrypt(struct conn *, int fd, void *buf, size_t len, size_t *n);
-void conn_kernel_ended(struct conn *, int fd);	/* no more comes: the peer's end without a farewell, or a process that shares the socket has shut reading */
+/* No more comes: the peer's end without a farewell, or a process that shares the socket has shut its reading side. */
+void conn_kernel_ended(struct conn *, int fd);
 void conn_drop_empty(struct conn *);	/* an idle connection keeps no buffer */
 
 /* conn_ahead.c: lock held. 1 = a record was opened, 0 = none, or the failure */

@@ -41,8 +41,8 @@ conn_kernel_ended(struct conn *c, int fd)
 	uint8_t state = 0;
 	unsigned len = sizeof state;
 
-	if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) == 0 && (state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2))
-		c->shut_read = true;
+	if (raw_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) == 0)
+		c->shut_read |= state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2;
 	end_of_stream(c, fd, false);
 }
 

@@ -159,7 +159,7 @@ enum engine_result engine_send(struct engine *, const void *buf, size_t len);
 enum engine_result engine_close_notify(struct engine *);	/* appended to wire->out; once, later calls do nothing */
 
 struct engine_info engine_info(const struct engine *);
-size_t engine_overhead(const struct engine *);	/* by so much the body of a record is longer than its data, at least; once the handshake is done */
+size_t engine_overhead(const struct engine *);	/* a record's body is longer than its data by this, at least; once the handshake is done */
 /* The failure just reported: stable one-line sentence, and OpenSSL's reason mnemonic. Valid until the next call for this object. */
 const char *engine_error(const struct engine *);
 const char *engine_reason(const struct engine *);

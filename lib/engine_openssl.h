@@ -109,7 +109,7 @@ struct engine_report {
 };
 #define ENGINE_SAY(r, ...) engine_say((r)->err, (r)->errsize, __VA_ARGS__)
 
-const char *engine_list_next(const char **list, size_t *len);	/* of a comma-separated list: the next element, blanks trimmed; NULL at the end */
+const char *engine_list_next(const char **list, size_t *len);	/* of a comma-separated list: the next one, trimmed; NULL at the end */
 void engine_remark(struct engine_report *, const char *key, const char *path, const char *what);
 /* The words are in the refusal, the queue has the cause: say what kind it is. error: of a file, 0 = none. Always -1. */
 int engine_refuse_setting(struct engine_refusal *, enum engine_fault otherwise, int error);

@@ -524,7 +524,8 @@ wait_unsteady(int epfd, struct epoll_event *events, int most, int64_t timeout_ms
 
 	for (;;) {
 		int64_t now = now_ms(), next = cookies && nearest < until ? nearest : until;
-		int r = real.epoll_pwait(epfd, events, most, next == INT64_MAX ? -1 : next <= now ? 0 : next - now > INT_MAX ? INT_MAX : (int)(next - now), mask);
+		int left = next == INT64_MAX ? -1 : next <= now ? 0 : next - now > INT_MAX ? INT_MAX : (int)(next - now);
+		int r = real.epoll_pwait(epfd, events, most, left, mask);
 		int n;
 
 		if (r < 0)

@@ -267,7 +267,8 @@ listen(int fd, int backlog)
 		return r;
 	if (s && s->phase == SOCK_PLANNED && !sock_foreign(s))
 		fdtab_forget(fd);
-	if ((decide_servers() || decide_clients()) && real.getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && sock_inet((struct sockaddr *)&ss, len) && sock_tcp(fd) > 0)
+	if ((decide_servers() || decide_clients()) && real.getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
+	    sock_inet((struct sockaddr *)&ss, len) && sock_tcp(fd) > 0)
 		note_listener(fd, (struct sockaddr *)&ss, len);
 	errno = saved;
 	return r;

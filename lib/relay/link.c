@@ -205,7 +205,8 @@ link_new(int epoll, uint64_t id, int wire, int end, const struct relay_parcel *p
 	l->progress = link_now();
 	l->wire_readable = l->wire_writable = l->end_readable = l->end_writable = true;
 	l->kept = 1;
-	if (setsockopt(end, SOL_SOCKET, SO_PEEK_OFF, &(int){ 1 }, sizeof(int)) < 0 || !unpack(l, parcel, size) || !watch(l, EPOLL_CTL_ADD, wire, LINK_WIRE, EPOLLOUT))
+	if (setsockopt(end, SOL_SOCKET, SO_PEEK_OFF, &(int){ 1 }, sizeof(int)) < 0 || !unpack(l, parcel, size) ||
+	    !watch(l, EPOLL_CTL_ADD, wire, LINK_WIRE, EPOLLOUT))
 		goto err;
 	if (!watch(l, EPOLL_CTL_ADD, end, LINK_END, 0)) {
 		epoll_ctl(epoll, EPOLL_CTL_DEL, wire, NULL);

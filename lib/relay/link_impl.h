@@ -39,7 +39,7 @@ struct link {
 	size_t out_off, out_len;
 	uint8_t *debt;			/* the next bytes of the program repeat these, which are under way already */
 	size_t debt_off, debt_len;
-	size_t kept;			/* bytes at the head of the end's queue that have been processed, 1 or more: the kernel peeks behind them */
+	size_t kept;			/* processed bytes at the head of the end's queue, 1 or more: the kernel peeks behind them */
 	unsigned peeks;			/* ... in so many pieces */
 	bool much;			/* the program wrote more than a little last */
 	bool end_readable, wire_writable;

@@ -14,6 +14,12 @@ RATIOS = [
     ("ping-pong 64 B, one core", "wrapsock", "p50", 1.00, None),
     ("new connection, full", "wrapsock", "server", 1.02, None),
     ("new connection, full", "wrapsock-client", "load", 0.50, 0.40),
+    *((f"API bulk, server {does}", "api", "server", 0.95, None) for does in ("sends", "receives")),
+]
+# Scenario, set-up, the most that native's operations per second may be of it.
+RATES = [
+    *((f"API bulk, server {does}", "api", 1.00) for does in ("sends", "receives")),
+    *(("API new connection, full", kind, round(1 / 0.98, 2)) for kind in ("api", "api-client")),
 ]
 # Scenario, other set-up, the relay's server CPU as a ratio to that one's.
 RELAY = [("bulk, server sends", "stunnel", 1.0), ("bulk, server receives", "stunnel", 1.0), ("ping-pong 64 B, one core", "wrapsock", 2.0)]
@@ -50,9 +56,9 @@ def compared(cell, other, figure):
     return getattr(cell, figure) / getattr(other, figure), min(rounds), max(rounds)
 
 
-def ratio(results, scenario, kind, figure):
+def ratio(results, scenario, kind, figure, other="native"):
     block = results.get(scenario, {})
-    return compared(block[kind], block["native"], figure) if {kind, "native"} <= block.keys() else None
+    return compared(block[kind], block[other], figure) if {kind, other} <= block.keys() else None
 
 
 def growth(results, many, few, than):
@@ -87,6 +93,7 @@ def against_proxies(results):
 def rows(results, smalls):
     table = [Row(f"{scenario}: {WORDS[figure]}, {kind}", "x native", ratio(results, scenario, kind, figure), limit, bound)
              for scenario, kind, figure, limit, bound in RATIOS]
+    table += [Row(f"{scenario}: per second, native", f"x {kind}", ratio(results, scenario, "native", "rate", kind), limit) for scenario, kind, limit in RATES]
     for scenario in [scenario for scenario in results if " idle, " in scenario] or ["idle connections"]:
         table.append(Row(f"{scenario}: memory, wrapsock", "x native", ratio(results, scenario, "wrapsock", "server"), IDLE_LIMIT))
         block = results.get(scenario, {})
@@ -97,9 +104,7 @@ def rows(results, smalls):
             each = block["wrapsock-relay"].server
             table.append(Row(f"{scenario}: memory, wrapsock-relay", "KiB", (each, each, each), RELAY_KIB))
     for scenario, other, limit in RELAY:
-        block = results.get(scenario, {})
-        here = compared(block["wrapsock-relay"], block[other], "server") if {"wrapsock-relay", other} <= block.keys() else None
-        table.append(Row(f"{scenario}: server CPU, wrapsock-relay", f"x {other}", here, limit))
+        table.append(Row(f"{scenario}: server CPU, wrapsock-relay", f"x {other}", ratio(results, scenario, "wrapsock-relay", "server", other), limit))
     for kind, figure, limit, words in (("wrapsock-client", "load", CLIENT_LIMIT, "client CPU"), ("wrapsock-both", "both", PAIR_LIMIT, "CPU of both")):
         worst = against_native(results, kind, figure, (" idle, ", "new connection"))
         table.append(Row(f"{words}, {kind}{f', the worst scenario: {worst[1]}' if worst else ''}", "x native", worst and worst[0], limit))

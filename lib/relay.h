@@ -15,6 +15,7 @@
 #define RELAY_MAGIC UINT32_C(0x77720002)
 #define RELAY_LISTENER 3
 #define RELAY_LONGEST (64u << 20)	/* most bytes behind a head */
+#define RELAY_LINGER 60			/* seconds without any progress after which the bytes of a program that has left are given up */
 
 enum relay_kind {
 	RELAY_TAKE = 1,		/* a struct relay_parcel; with the first byte SCM_RIGHTS of the wire and of the helper's end of a pair */

@@ -388,7 +388,7 @@ void
 helper_drain(void)
 {
 	struct relay_head head = { .magic = RELAY_MAGIC, .kind = RELAY_DRAIN };
-	struct timeval linger = { 60, 0 };
+	struct timeval linger = { RELAY_LINGER, 0 };
 	struct relay_answer answer;
 	int control = call(nonce, geteuid());
 

@@ -20,8 +20,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { LINGER = 60 * 1000 };		/* an exit that waits for the relay: milliseconds without any progress */
-
 static _Atomic bool used;		/* this process has given the relay something */
 
 /* ---- taken ---- */
@@ -411,7 +409,7 @@ deliver_one(int fd, struct sock *s, void *arg)
 	int least = INT_MAX, n, idle = 0;
 
 	(void)arg;
-	while (s->phase == SOCK_RELAYED && relayed_unsent(fd, &n) == 0 && n > 0 && idle < LINGER) {
+	while (s->phase == SOCK_RELAYED && relayed_unsent(fd, &n) == 0 && n > 0 && idle < RELAY_LINGER * 1000) {
 		idle = n < least ? 0 : idle + 5;
 		least = n < least ? n : least;
 		raw_syscall(SYS_nanosleep, (long)&tick, 0, 0, 0, 0, 0);

@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 enum { ROUNDS = 4 };			/* chunks in each direction before others have their turn */
-enum { LINGER = 60 * 1000 };		/* a program that has left: milliseconds without any progress */
 enum { FAREWELL = 2 * 1000 };		/* all it wrote has arrived: how long to wait for the peer's end */
 enum { TICK = 50 };
 
@@ -391,10 +390,10 @@ lingers(struct link *l, int64_t now)
 	}
 	if (!l->arrived && !l->cutting && acknowledged(l))
 		l->arrived = now;
-	if (l->arrived ? now - l->arrived < FAREWELL : now - l->progress < LINGER)
+	if (l->arrived ? now - l->arrived < FAREWELL : now - l->progress < RELAY_LINGER * 1000)
 		return;
 	if (!l->arrived) {
-		log_line(LOG_LEVEL_WARN, "%s: the program has left and its last bytes were not taken for %d s: dropped", l->who, LINGER / 1000);
+		log_line(LOG_LEVEL_WARN, "%s: the program has left and its last bytes were not taken for %d s: dropped", l->who, RELAY_LINGER);
 		reset_wire(l);
 		return;
 	}

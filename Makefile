@@ -194,11 +194,10 @@ property:	## N random sequences of descriptor operations (3000), over TCP and ov
 	@$(build-once) tested
 	@BUILD=$(BUILD) T=property_test.sh N=$(N) SEED=$(or $(SEED),$(shell date +%s)) LIMIT=14400 KEEP=1 tests/run
 
-ROUNDS = 20
 reload:	## replace a policy's files while connections come and go, ROUNDS (20) times in 7 ways, 20 seconds each
 	@tests/install-packages build check
 	@$(build-once) tested
-	@BUILD=$(BUILD) T=reload_test.sh ROUNDS=$(ROUNDS) LIMIT=3600 KEEP=1 tests/run
+	@BUILD=$(BUILD) T=reload_test.sh ROUNDS=$(or $(ROUNDS),20) LIMIT=3600 KEEP=1 tests/run
 
 SOAK_SECONDS = 1800
 CONNECTIONS  = 2000

@@ -64,7 +64,7 @@ int conn_handshake(struct conn *, int fd, bool wait);
 #define CONN_BRIEF 0x400000
 ssize_t conn_recv(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
 ssize_t conn_send(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);
-ssize_t conn_arrived(struct conn *, int fd);	/* FIONREAD: plaintext of all whole records that have arrived */
+ssize_t conn_arrived(struct conn *, int fd);	/* FIONREAD: plaintext of all whole records that have arrived; of more than 256 KiB not less */
 int conn_shutdown(struct conn *, int fd, int how);
 /* The last number of this process goes. last: no other process holds it either: close_notify is tried once. */
 void conn_close(struct conn *, int fd, bool last);

@@ -14,24 +14,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { AHEAD = 256 * 1024 };	/* plaintext that asking how much has arrived may bring here; the kernel keeps the rest, and the peer waits */
+
+/* Each byte is moved a few times at most, however much of it comes and goes. */
 static bool
 held_room(struct conn *c, size_t more)
 {
-	size_t cap = c->held_len + more;
-	uint8_t *p;
+	size_t some = c->held_len - c->held_off, cap = c->held_cap + c->held_cap / 2;
+	uint8_t *p = c->held;
 
-	if (cap <= c->held_cap)
+	if (c->held_len + more <= c->held_cap)
 		return true;
-	p = malloc(cap);
-	if (!p)
-		return false;
-	if (c->held) {		/* realloc would leave what was decrypted where it was */
-		memcpy(p, c->held, c->held_len);
-		explicit_bzero(c->held, c->held_len);
+	if (some + more > c->held_cap / 2) {
+		if (cap < some + more)
+			cap = some + more;
+		p = malloc(cap);	/* realloc would leave what was decrypted where it was */
+		if (!p)
+			return false;
 	}
-	free(c->held);
-	c->held = p;
-	c->held_cap = cap;
+	if (some)
+		memmove(p, c->held + c->held_off, some);
+	if (p == c->held) {
+		explicit_bzero(p + some, c->held_len - some);
+	} else {
+		if (c->held)
+			explicit_bzero(c->held, c->held_len);
+		free(c->held);
+		c->held = p;
+		c->held_cap = cap;
+	}
+	c->held_off = 0;
+	c->held_len = some;
 	return true;
 }
 
@@ -168,13 +181,13 @@ conn_open_ahead(struct conn *c, int fd, size_t enough)
 }
 
 int
-conn_ahead(struct conn *c, int fd)
+conn_ahead(struct conn *c, int fd, size_t enough)
 {
 	int r;
 
 	if (!conn_in_begin(c))
 		return conn_fail(c, fd, ENOMEM, "no memory to read");
-	r = conn_open_ahead(c, fd, SIZE_MAX);
+	r = conn_open_ahead(c, fd, enough);
 	conn_drop_empty(c);
 	return conn_in_end(c, fd) < 0 ? -ENOMEM : r;
 }
@@ -194,18 +207,33 @@ conn_gather(struct conn *c, int fd)
 	return r < 0 ? r : c->error ? -c->error : 0;
 }
 
+/* Plaintext of the records that wait in the kernel, were they all as large as records can be: not less than they hold. */
+static size_t
+waiting(const struct conn *c, int fd)
+{
+	size_t bytes = c->left_len, frames;
+	int some = 0;
+
+	if (raw_ioctl(fd, FIONREAD, &some) == 0 && some > c->owed)
+		bytes += (size_t)some - c->owed;
+	frames = (bytes / (RECORD_HEADER + RECORD_PLAIN + c->overhead) + 1) * (RECORD_HEADER + c->overhead);
+	return bytes > frames ? bytes - frames : bytes > 0;
+}
+
 ssize_t
 conn_arrived(struct conn *c, int fd)
 {
-	ssize_t n = 0;
+	size_t n = 0;
 
 	if (!conn_lock(c))
 		return 0;
 	if (c->state <= CONN_HANDSHAKING)
 		conn_handshake_step(c, fd, false);
 	if (c->state == CONN_OPEN && !c->eof && conn_claim(c, READING) == 0)
-		conn_ahead(c, fd);
-	n = (ssize_t)conn_ready_bytes(c);
+		conn_ahead(c, fd, AHEAD);
+	n = conn_ready_bytes(c);
+	if (n >= AHEAD)		/* to say less than has arrived would stop those who wait for an edge behind it */
+		n += waiting(c, fd);
 	conn_unlock(c);
-	return n > INT_MAX ? INT_MAX : n;
+	return n > INT_MAX ? INT_MAX : (ssize_t)n;
 }

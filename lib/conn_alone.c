@@ -58,7 +58,7 @@ unwrap_step(struct conn *c, int fd)
 	if (conn_claim(c, READING) < 0 || conn_claim(c, WRITING) < 0)
 		return -EIO;
 	if (!c->eof)
-		conn_ahead(c, fd);
+		conn_ahead(c, fd, 1);
 	if (conn_ready_bytes(c))
 		return -EBUSY;
 	if (c->error)

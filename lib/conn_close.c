@@ -20,7 +20,7 @@ drain(struct conn *c, int fd)
 	if (raw_ioctl(fd, FIONREAD, &some) == 0 && some == 0)
 		return;
 	while (most > POOL_SIZE && !conn_ready_bytes(c) && !c->eof && !c->error) {
-		if (conn_ahead(c, fd) <= 0)
+		if (conn_ahead(c, fd, 1) <= 0)
 			return;
 		most -= POOL_SIZE;
 	}

@@ -155,8 +155,8 @@ void conn_kernel_ended(struct conn *, int fd);
 void conn_drop_empty(struct conn *);	/* an idle connection keeps no buffer */
 
 /* conn_ahead.c: lock held. 1 = a record was opened, 0 = none, or the failure */
-int conn_ahead(struct conn *, int fd);	/* decrypt what has arrived into held; the last byte stays in the kernel */
-int conn_open_ahead(struct conn *, int fd, size_t enough);	/* the same up to so much data, wire.in is lent */
+int conn_ahead(struct conn *, int fd, size_t enough);	/* decrypt what has arrived into held, up to so much data; the last byte stays in the kernel */
+int conn_open_ahead(struct conn *, int fd, size_t enough);	/* the same, wire.in is lent */
 int conn_gather(struct conn *, int fd);	/* all that is decrypted into held, and nothing of it left in the kernel; 0 or the failure */
 
 /* conn_write.c: lock held */

@@ -51,7 +51,7 @@ confirm_readable(struct conn *c, int fd, short revents)
 	if (!may_look(c))
 		return revents;
 	if (!conn_ready_bytes(c) && !c->eof)
-		conn_ahead(c, fd);
+		conn_ahead(c, fd, 1);
 	return conn_ready_bytes(c) || c->eof || c->error ? revents : (short)(revents & ~IN_EVENTS);
 }
 

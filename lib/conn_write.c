@@ -120,7 +120,7 @@ static int
 lost(struct conn *c, int fd, int error)
 {
 	if (!c->eof && !c->error && share_take(&c->share, READING))
-		conn_ahead(c, fd);
+		conn_ahead(c, fd, SIZE_MAX);
 	if (c->error)
 		return -c->error;
 	if (error != EPIPE)

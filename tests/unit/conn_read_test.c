@@ -209,6 +209,59 @@ counting(const struct variant *v)
 	pair_end(&p);
 }
 
+/* As much of what the peer has to say as the kernels take. */
+static void
+peer_stuff(struct pair *p)
+{
+	char *bytes, sent[4096];
+	long there;
+	ssize_t n;
+
+	while ((there = BIO_get_mem_data(p->out, &bytes)) > 0) {
+		n = send(p->far, bytes, there < 4096 ? (size_t)there : 4096, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n <= 0)
+			return;
+		BIO_read(p->out, sent, (int)n);
+	}
+}
+
+/* Asking does not take the peer's stream into our memory; what is not there yet is counted, and the bytes are the right ones. */
+static void
+counting_much(const struct variant *v, size_t record)
+{
+	size_t total = BIG, got = 0, told = 0;
+	int64_t end = now_ms() + PATIENCE_MS;
+	struct pair p;
+	ssize_t n;
+
+	begin_case("counting much, %s, records of %zu", v->name, record);
+	pair_up(&p, v, NULL);
+	setsockopt(p.fd, SOL_SOCKET, SO_RCVBUF, &(int){ 200000 }, sizeof(int));
+	setsockopt(p.far, SOL_SOCKET, SO_SNDBUF, &(int){ 65536 }, sizeof(int));
+	peer_say(&p, total, record);
+	for (int rounds = 1000; rounds > 0 && now_ms() < end; rounds -= told >= 256 * 1024) {
+		sched_yield();
+		peer_stuff(&p);
+		told = (size_t)conn_arrived(p.c, p.fd);
+	}
+	CHECK(told >= 256 * 1024);
+	CHECK(BIO_ctrl_pending(p.out) > 0);
+	while (got < total && now_ms() < end) {
+		peer_stuff(&p);
+		told = (size_t)conn_arrived(p.c, p.fd);
+		n = recv_some(&p, buffer, 8192, 0);
+		if (n <= 0 ? told > 0 : told < (size_t)n || !is_stream(buffer, got, (size_t)n)) {
+			complain_of(__LINE__, "the count or the bytes are wrong", (long)got);
+			break;
+		}
+		got += n > 0 ? (size_t)n : 0;
+	}
+	CHECK_IS(got, total);
+	CHECK_IS(conn_arrived(p.c, p.fd), 0);
+	pair_end(&p);
+	end_case();
+}
+
 static void
 peeking(const struct variant *v)
 {
@@ -450,6 +503,8 @@ main(void)
 		reading(&variants[i], true);
 		scattering(&variants[i]);
 		counting(&variants[i]);
+		counting_much(&variants[i], 16384);
+		counting_much(&variants[i], 700);
 		peeking(&variants[i]);
 		flagging(&variants[i]);
 		cutting(&variants[i]);

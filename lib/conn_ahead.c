@@ -67,87 +67,16 @@ hold(struct conn *c, int fd)
 	}
 }
 
-/* Is the next record wholly in the kernel, behind what we hold of it and behind an owed byte? *some: bytes there. */
-static bool
-whole_record_waits(struct conn *c, int fd, int *some)
-{
-	struct engine_wire *w = &c->wire;
-	size_t have, size, skip = c->owed;
-	uint8_t head[1 + RECORD_HEADER];
-	long n;
-
-	*some = 0;
-	if (raw_ioctl(fd, FIONREAD, some) < 0 || (size_t)*some <= skip)
-		return false;
-	conn_compact(w);
-	have = w->in_len;
-	size = conn_record_size(w);
-	if (!size) {
-		uint8_t first[RECORD_HEADER];
-
-		n = raw_recv(fd, head, skip + RECORD_HEADER - have, MSG_DONTWAIT | MSG_PEEK);
-		if (n < (long)(skip + RECORD_HEADER - have))
-			return false;
-		memcpy(first, w->in, have);
-		memcpy(first + have, head + skip, RECORD_HEADER - have);
-		size = RECORD_HEADER + ((size_t)first[3] << 8 | first[4]);
-	}
-	return have + (size_t)*some - skip >= size;
-}
-
-/* Take what is there of the next record but for its last byte, which is peeked. Of what is no record, no more than shows it. */
+/* A look at what there is: 1 = something came, and *more may have, 0 = nothing did. */
 static int
-fill_record(struct conn *c, int fd)
+open_seen(struct conn *c, int fd, size_t most, bool *more)
 {
-	size_t size;
-	int r;
+	int r = conn_look(c, fd, most);
 
-	do {
-		r = conn_fill(c, fd, 0);
-		size = conn_record_size(&c->wire);
-	} while (r == 1 && !c->owed && (!size || (size <= RECORD_HEADER + RECORD_CIPHER && size > c->wire.in_len)));
-	return r;
-}
-
-/* Take and decrypt the record that waits, but for its last byte. */
-static int
-open_record(struct conn *c, int fd)
-{
-	int r = conn_take_owed(c, fd);
-
-	if (r == 0)
-		r = fill_record(c, fd);
-	if (r < 0)
-		return r;
-	return hold(c, fd) == ENGINE_CLOSED ? -EPIPE : 1;
-}
-
-/* No whole record waited: bytes of an incomplete one may wait here. Its rest may have come meanwhile; or it is none; or the end. */
-static int
-take_rest(struct conn *c, int fd)
-{
-	int r = fill_record(c, fd);
-
-	if (c->wire.in_len && hold(c, fd) == ENGINE_CLOSED)
-		return -EPIPE;
-	conn_settle(c, fd);
-	if (r == -EPIPE)
+	*more = r == 1;
+	if (r == -EPIPE && !conn_ready_bytes(c))
 		conn_kernel_ended(c, fd);
-	else if (r < 0 && r != -EAGAIN)
-		return conn_broke(c, fd, -r);
-	return 0;
-}
-
-/* Nothing waits here: a look at what there is. *all: it was all. */
-static int
-open_seen(struct conn *c, int fd, bool *all)
-{
-	int r = conn_look(c, fd);
-
-	*all = r != 1;
-	if (r == -EPIPE)
-		conn_kernel_ended(c, fd);
-	else if (r < 0 && r != -EAGAIN)
+	else if (r < 0 && r != -EAGAIN && r != -EPIPE)
 		return conn_broke(c, fd, -r);
 	if (r < 0)
 		return 0;
@@ -157,27 +86,20 @@ open_seen(struct conn *c, int fd, bool *all)
 int
 conn_open_ahead(struct conn *c, int fd, size_t enough)
 {
-	int some, opened = 0, r;
-	bool all;
+	size_t most = enough > RECORD_PLAIN ? POOL_SIZE - RECORD_HEADER - RECORD_CIPHER - 1 : RECORD_HEADER + RECORD_CIPHER;
+	bool more = true;
+	int opened = 0, r;
 
 	if (engine_pending(c->tls) && hold(c, fd) == ENGINE_CLOSED)
 		return -EPIPE;
-	if (!c->owed && !conn_ready_bytes(c) && !c->eof && !c->error) {
-		opened = open_seen(c, fd, &all);
-		if (all || opened < 0)
-			return opened;
-	}
-	while (!c->eof && !c->error && c->held_len - c->held_off < enough && whole_record_waits(c, fd, &some)) {
-		r = open_record(c, fd);
+	while (more && !c->eof && !c->error && c->held_len - c->held_off < enough) {
+		r = open_seen(c, fd, most, &more);
 		conn_settle(c, fd);	/* also behind a close_notify: an owed byte left there would turn our FIN into RST */
 		if (r < 0)
 			return r;
-		opened = 1;
+		opened |= r;
 	}
-	if (conn_ready_bytes(c) || c->eof || c->error)
-		return opened;
-	r = take_rest(c, fd);
-	return r < 0 ? r : opened;
+	return opened;
 }
 
 int

@@ -144,10 +144,24 @@ take_most(struct conn *c, int fd, size_t least, size_t room)
 }
 
 int
-conn_look(struct conn *c, int fd)
+conn_look(struct conn *c, int fd, size_t most)
 {
-	conn_compact(&c->wire);
-	return look(c, fd, FLIGHT);
+	struct engine_wire *w = &c->wire;
+	size_t owed = c->owed;
+	int r;
+
+	conn_compact(w);
+	if (owed && !w->in_len)
+		w->in_off = w->in_len = 1;	/* it was opened */
+	w->in_len -= owed;			/* and comes once more, before the rest */
+	r = look(c, fd, owed + most);
+	if (c->seen > owed) {
+		c->owed = false;
+		return r;
+	}
+	w->in_len += owed - c->seen;
+	c->seen = 0;
+	return r < 0 ? r : -EAGAIN;
 }
 
 int

@@ -141,7 +141,6 @@ int conn_in_end(struct conn *, int fd);	/* keep what is left of it; fails the co
 int conn_fill(struct conn *, int fd, size_t room);
 int conn_look(struct conn *, int fd, size_t most);	/* so much of it, an owed byte included, stays in the kernel until conn_take_seen */
 size_t conn_record_size(const struct engine_wire *);	/* of the record that begins at in_off, header included; 0 = its header is incomplete */
-void conn_compact(struct engine_wire *);
 int conn_take_seen(struct conn *, int fd, bool all);	/* what was seen leaves the kernel: all, or as far as it was opened; 0, or the failure */
 int conn_take_owed(struct conn *, int fd);	/* the byte that was looked at; 0, or the connection has failed */
 void conn_settle(struct conn *, int fd);	/* the plaintext is drained: take the byte that kept the socket readable */

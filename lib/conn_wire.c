@@ -80,8 +80,8 @@ conn_record_size(const struct engine_wire *w)
 	return w->in_len - w->in_off < RECORD_HEADER ? 0 : RECORD_HEADER + ((size_t)p[3] << 8 | p[4]);
 }
 
-void
-conn_compact(struct engine_wire *w)
+static void
+compact(struct engine_wire *w)
 {
 	uint8_t *buf = (uint8_t *)(uintptr_t)w->in;
 
@@ -150,7 +150,7 @@ conn_look(struct conn *c, int fd, size_t most)
 	size_t owed = c->owed;
 	int r;
 
-	conn_compact(w);
+	compact(w);
 	if (owed && !w->in_len)
 		w->in_off = w->in_len = 1;	/* it was opened */
 	w->in_len -= owed;			/* and comes once more, before the rest */
@@ -171,7 +171,7 @@ conn_fill(struct conn *c, int fd, size_t room)
 	size_t have, size, rest;
 	int r;
 
-	conn_compact(w);
+	compact(w);
 	if (c->state != CONN_OPEN) {
 		r = look(c, fd, FLIGHT);
 		return r == 0 ? 1 : r;

@@ -251,7 +251,7 @@ read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t 
 
 	if (r < 0 && !conn_ready_bytes(c))
 		return r;
-	if (least > 1)
+	if (least > 1 || c->shut_write)		/* who has shut down writing is told of the peer's end by POLLHUP, data unread or not */
 		flags &= ~CONN_BRIEF;
 	if (wait && !peek && (r = wait_first(c, fd, deadline)) <= 0)
 		return r ? r : -EAGAIN;

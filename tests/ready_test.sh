@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$TOP/tests/ends.sh"
 
-oneTimeSetUp() { start_peers echo greet; }
+oneTimeSetUp() { start_peers echo greet reply; }
 
 testNonblocking() {
     for how in poll ppoll select pselect; do
@@ -29,6 +29,11 @@ testSmallMessages() {
 
 testBlocking() {
     for how in poll select; do same echo ready_blocking "$how"; done
+    clean_wires
+}
+
+testEndBehindData() {
+    for how in poll epoll shut; do same reply hung_up $how; done
     clean_wires
 }
 

@@ -6,6 +6,7 @@ KIND        plain, tls12, tls13, tls; mtls12, mtls13 demand a client certificate
 BEHAVIOUR   echo    what comes goes back; the end is answered with the end; a line "bye" ends it, too
             sink    everything is read, counted and hashed; the answer is one line
             greet   a line first, then echo
+            reply   what came up to a line "bye" goes back at once, and the end right behind it
             mute    neither reads nor writes behind the handshake
             cut     echoes one message, then breaks the connection without close_notify
             abrupt  as echo, but a client that it refuses is reset with its first data unread, behind the alert
@@ -52,6 +53,16 @@ def echo(conn):
             return
 
 
+def reply(conn):
+    data = b""
+    while data[-4:] != b"bye\n":
+        more = conn.recv(65536)
+        if not more:
+            return
+        data += more
+    conn.sendall(data)
+
+
 def sink(conn):
     count, value = 0, 14695981039346656037
     while True:
@@ -80,14 +91,17 @@ def cut(conn):
     socket.socket(fileno=conn.detach()).close()
 
 
-BEHAVIOURS = {"echo": echo, "abrupt": echo, "sink": sink, "greet": greet, "mute": mute, "cut": cut}
+BEHAVIOURS = {"echo": echo, "abrupt": echo, "sink": sink, "greet": greet, "reply": reply, "mute": mute, "cut": cut}
 
 
-def end(conn):
-    """close_notify, then FIN, then close once the peer has ended, too: no reset for bytes that we do not read."""
+def end(conn, patience):
+    """close_notify, then FIN, then close once the peer has ended, too: no reset for bytes that we do not read. Without patience at once."""
     if isinstance(conn, ssl.SSLSocket):
-        conn.settimeout(5)
-        conn = conn.unwrap()
+        conn.settimeout(patience)
+        try:
+            conn = conn.unwrap()
+        except ssl.SSLWantReadError:
+            pass
     conn.shutdown(socket.SHUT_WR)
     conn.close()
 
@@ -124,7 +138,7 @@ def serve(conn, context, behaviour):
             shake(conn, behaviour == "abrupt")
         BEHAVIOURS[behaviour](conn)
         if behaviour not in ("mute", "cut"):
-            end(conn)
+            end(conn, 0 if behaviour == "reply" else 5)
     except OSError as error:
         print("%s: %s" % (behaviour, error), file=sys.stderr, flush=True)
         try:

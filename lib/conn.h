@@ -58,8 +58,8 @@ int conn_handshake(struct conn *, int fd, bool wait);
 
 /*
  * As recvmsg/sendmsg with the MSG_* flags of the program.  A server's or a lazy client's handshake runs first.  CONN_BRIEF beside
- * them: nobody takes a short read of this descriptor for an empty queue (as those do who wait for edges, or for the peer's end), so
- * one may end behind a record when the next one, which has no room any more, has arrived.
+ * them: nobody waits for edges of this descriptor, so a read may end short behind a record when the next one, which has no room
+ * any more, has arrived, unless the kernel knows of the peer's end or of a failure.
  */
 #define CONN_BRIEF 0x400000
 ssize_t conn_recv(struct conn *, int fd, const struct iovec *, int iovcnt, int flags);

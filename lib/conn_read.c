@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -106,7 +107,7 @@ conn_decrypt(struct conn *c, int fd, void *buf, size_t len, size_t *n)
 struct reading {
 	size_t more;		/* room in the vectors behind the present one */
 	int full;		/* the kernel gave all that it was asked for: there may be more */
-	bool brief;		/* CONN_BRIEF, and something is delivered: what follows can be left alone */
+	bool brief;		/* CONN_BRIEF: behind the first record, what has no room can be left alone */
 };
 
 /* The header of the next record is here, and says that the room is too small for it. */
@@ -116,6 +117,29 @@ too_large(const struct conn *c, size_t room)
 	size_t size = conn_record_size(&c->wire);
 
 	return size > RECORD_HEADER + room + c->overhead && size <= RECORD_HEADER + RECORD_CIPHER;
+}
+
+/*
+ * The kernel can tell the program of the peer's end, or of a failure, while data are unread. Then a program may take a short read for the
+ * last one, edges or not.
+ */
+static bool
+ending(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+	struct timespec at_once = { 0, 0 };
+
+	return raw_syscall(SYS_ppoll, (long)&p, 1, (long)&at_once, 0, 0, 0) != 0;
+}
+
+/* The next record is here and has no room: may it wait for the next read? */
+static bool
+can_leave(const struct conn *c, int fd, size_t room, struct reading *at)
+{
+	if (!at->brief || !too_large(c, room))
+		return false;
+	at->brief = !ending(fd);
+	return at->brief;
 }
 
 /* Fill buf from what is decrypted and from the wire until it is full or the kernel came up short. Counts into *done. */
@@ -141,7 +165,7 @@ read_some(struct conn *c, int fd, uint8_t *buf, size_t len, struct reading *at, 
 		if (r == ENGINE_CLOSED)
 			break;
 		conn_settle(c, fd);
-		if (at->full != 1 || (at->brief && *done && too_large(c, len - *done + at->more)))
+		if (at->full != 1 || (*done && can_leave(c, fd, len - *done + at->more, at)))
 			break;
 		at->full = conn_fill(c, fd, len - *done + at->more);
 		if (at->full == -EPIPE) {
@@ -251,7 +275,7 @@ read_locked(struct conn *c, int fd, const struct iovec *iov, int iovcnt, size_t 
 
 	if (r < 0 && !conn_ready_bytes(c))
 		return r;
-	if (least > 1 || c->shut_write)		/* who has shut down writing is told of the peer's end by POLLHUP, data unread or not */
+	if (least > 1)
 		flags &= ~CONN_BRIEF;
 	if (wait && !peek && (r = wait_first(c, fd, deadline)) <= 0)
 		return r ? r : -EAGAIN;

@@ -358,8 +358,8 @@ control(struct sock *s, int epfd, int op, int fd, struct epoll_event *event)
 	}
 	if (!event)
 		return (int)answer(-EFAULT);
-	if (event->events & (EPOLLET | EPOLLRDHUP))
-		s->exact = true;
+	if (event->events & EPOLLET)
+		s->edges = true;
 	if (op == EPOLL_CTL_ADD && w)
 		return add_again(s, w, event);
 	if (!w) {

@@ -135,7 +135,7 @@ sock_new(int domain)
 		s->conn = NULL;
 		s->watches = NULL;
 		s->unsteady = false;
-		s->exact = true;
+		s->edges = true;
 		s->domain = domain;
 		s->pid = getpid();
 		s->route = ROUTE_AUTO;

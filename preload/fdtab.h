@@ -28,7 +28,7 @@ struct sock {
 	struct conn *conn;
 	struct watch *watches;		/* epoll registrations, under watch_lock of epoll.c */
 	_Atomic bool unsteady;		/* counted in epoll.c's number of unsteady sockets */
-	_Atomic bool exact;		/* somebody may take a short read for an empty queue: EPOLLET, O_ASYNC, EPOLLRDHUP, or what was before us */
+	_Atomic bool edges;		/* somebody may wait for edges of it: EPOLLET, O_ASYNC, or what was before us */
 	int domain;
 	int pid;			/* the process whose memory this is: differs in a vfork child */
 	enum route route;

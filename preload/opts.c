@@ -16,7 +16,7 @@ set_status(struct sock *s, int fd, long flags)
 	int r = real.fcntl(fd, F_SETFL, flags);
 
 	if (flags & O_ASYNC)
-		s->exact = true;
+		s->edges = true;
 	if (r == 0 && s->phase == SOCK_WRAPPED) {
 		core->conn_set_blocking(s->conn, !(flags & O_NONBLOCK));
 		epoll_settle(s);
@@ -117,7 +117,7 @@ device(struct sock *s, int fd, unsigned long request, void *arg)
 		}
 		return r;
 	case FIOASYNC:
-		s->exact = true;
+		s->edges = true;
 		return real.ioctl(fd, request, arg);
 	case FIOCLEX:
 	case FIONCLEX:

@@ -39,7 +39,7 @@ socket(int domain, int type, int protocol)
 
 		if (s && fdtab_bind(fd, s, type & SOCK_CLOEXEC)) {
 			s->client = true;
-			s->exact = false;
+			s->edges = false;
 		}
 		fdtab_put(s);
 	}
@@ -299,7 +299,7 @@ start_server(int fd, int domain, struct conn *conn, enum route route, int flags)
 	int r = s ? 0 : -ENOMEM;
 
 	if (r == 0) {
-		s->exact = false;
+		s->edges = false;
 		r = sock_adopt(fd, s, conn, route, flags & SOCK_CLOEXEC);
 	} else {
 		core->conn_free(conn);

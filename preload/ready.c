@@ -22,24 +22,15 @@ now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* The peer's end is told while data are unread: from then on a program may take a short read for the last one. */
-static void
-heed(struct sock *s, short events)
-{
-	if (s && events & POLLRDHUP)
-		s->exact = true;
-}
-
 /*
  * Is it ours to wait for? A steady connection is the kernel's, but in a wait that is not brief another thread may hand it over:
  * CONN_LOOK_UP.
  */
 static bool
-ours(int fd, short events, bool brief)
+ours(int fd, bool brief)
 {
 	HOLD s = fdtab_ours(fd) ? fdtab_hold_wrapped(fd) : NULL;
 
-	heed(s, events);
 	return s && !sock_foreign(s) && (core->conn_unsteady(s->conn) || !(brief || __libc_single_threaded));
 }
 
@@ -47,7 +38,7 @@ static bool
 any_ours(const struct pollfd *fds, nfds_t n, bool brief)
 {
 	for (nfds_t i = 0; i < n; i++)
-		if (fds[i].fd >= 0 && ours(fds[i].fd, fds[i].events, brief))
+		if (fds[i].fd >= 0 && ours(fds[i].fd, brief))
 			return true;
 	return false;
 }
@@ -69,7 +60,6 @@ translate(struct pollfd *wire, const struct pollfd *fds, nfds_t n)
 		HOLD s = fds[i].fd >= 0 && fdtab_ours(fds[i].fd) ? fdtab_hold_wrapped(fds[i].fd) : NULL;
 		int64_t deadline;
 
-		heed(s, fds[i].events);
 		if (!s || sock_foreign(s))
 			continue;
 		core->conn_expire(s->conn, fds[i].fd);
@@ -211,7 +201,7 @@ select_ours(int n, const fd_set *r, const fd_set *w, const fd_set *e, bool brief
 	if (n < 0 || n > FD_SETSIZE)
 		return false;
 	for (int fd = 0; fd < n; fd++)
-		if (fdtab_ours(fd) && (in(fd, r) || in(fd, w) || in(fd, e)) && ours(fd, 0, brief))
+		if (fdtab_ours(fd) && (in(fd, r) || in(fd, w) || in(fd, e)) && ours(fd, brief))
 			return true;
 	return false;
 }

@@ -81,7 +81,7 @@ receive(struct sock *s, int fd, const struct iovec *iov, int iovcnt, int flags)
 	 */
 	if (core->conn_pending(s->conn) && stale(s, fd, -ENOTSOCK))
 		return natively(false, fd, iov, iovcnt, flags);
-	r = core->conn_recv(s->conn, fd, iov, iovcnt, s->exact ? flags & ~CONN_BRIEF : flags | CONN_BRIEF);
+	r = core->conn_recv(s->conn, fd, iov, iovcnt, s->edges ? flags & ~CONN_BRIEF : flags | CONN_BRIEF);
 	if (stale(s, fd, r))
 		return natively(false, fd, iov, iovcnt, flags);
 	if (r > 0 && flags & MSG_WAITALL && !(flags & (MSG_PEEK | MSG_TRUNC)))

@@ -25,7 +25,7 @@ PLAIN = """test_ssl test_urllib test_urllib2 test_logging test_subprocess test_o
 test_mailbox test_eintr test_faulthandler test_ctypes test_largefile""".split()
 NOTHING = "[client nothing]\nmatch = 192.0.2.1:1\n"
 ALL = """[defaults]
-handshake_timeout = 5s
+handshake_timeout = 10s
 [client all]
 match = *:*
 ca_certs = %(certs)s/ca.pem

@@ -3,7 +3,7 @@
 
 #include "book.h"
 #include "decide.h"
-#include "epoll.h"
+#include "watch.h"
 #include "names.h"
 #include "real.h"
 #include "sock.h"
@@ -105,7 +105,7 @@ fdtab_put(struct sock *s)
 
 	if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
 		return;
-	epoll_forget(s);
+	watch_forget(s);
 	conn = s->conn;
 	s->conn = NULL;
 	pthread_mutex_lock(&lock);
@@ -194,7 +194,7 @@ fdtab_close(int fd)
 		return;
 	if (sock_foreign(s))
 		return;			/* a vfork child closes its own copy; the table is the parent's */
-	epoll_closed(s, fd);
+	watch_closed(s, fd);
 	/* libc may have closed the number behind our back and given it out again: nothing of ours goes to another file */
 	if (s->phase == SOCK_WRAPPED && sock_cookie(fd) == s->cookie && !(s->refs > 2 && other_number(fd, s)))
 		core->conn_close(s->conn, fd, core->conn_last(s->conn));
@@ -288,7 +288,7 @@ fdtab_fork_child(void)
 	}
 	book_fork_child();
 	names_fork_child();
-	epoll_fork_child();
+	watch_fork_child();
 }
 
 bool

@@ -26,8 +26,8 @@ struct sock {
 	_Atomic int refs;		/* table slots + calls under way; 0 = recycled */
 	_Atomic int phase;
 	struct conn *conn;
-	struct watch *watches;		/* epoll registrations, under watch_lock of epoll.c */
-	_Atomic bool unsteady;		/* counted in epoll.c's number of unsteady sockets */
+	struct watch *watches;		/* epoll registrations, under the lock of watch.c */
+	_Atomic bool unsteady;		/* ... and needs help in waits: it has registrations, and its connection handshakes or blocks */
 	_Atomic bool edges;		/* somebody may wait for edges of it: EPOLLET, O_ASYNC, or what was before us */
 	int domain;
 	int pid;			/* the process whose memory this is: differs in a vfork child */

@@ -19,7 +19,7 @@ set_status(struct sock *s, int fd, long flags)
 		s->edges = true;
 	if (r == 0 && s->phase == SOCK_WRAPPED) {
 		core->conn_set_blocking(s->conn, !(flags & O_NONBLOCK));
-		epoll_settle(s);
+		watch_settle(s);
 	}
 	return r;
 }
@@ -113,7 +113,7 @@ device(struct sock *s, int fd, unsigned long request, void *arg)
 		r = real.ioctl(fd, request, arg);
 		if (r == 0) {
 			core->conn_set_blocking(s->conn, !*(int *)arg);
-			epoll_settle(s);
+			watch_settle(s);
 		}
 		return r;
 	case FIOASYNC:

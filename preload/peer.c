@@ -114,7 +114,7 @@ to_itself(const struct sockaddr *addr)
 static void
 settle(struct sock **s)
 {
-	epoll_settle(*s);
+	watch_settle(*s);
 }
 
 /* Cancelled in connect, it is what it was at that moment: TCP or the handshake can be brought to its end by another thread. */

@@ -2,7 +2,7 @@
 #include "relayed.h"
 
 #include "cancel.h"
-#include "epoll.h"
+#include "watch.h"
 #include "helper.h"
 #include "pair.h"
 #include "sock.h"
@@ -138,10 +138,10 @@ turn(struct sock *s, int fd)
 
 	if (r < 0)
 		return r;
-	epoll_leave(s);
+	watch_leave(s);
 	fdtab_each(swap_one, &swap);
 	s->phase = SOCK_RELAYED;
-	epoll_come(s);
+	watch_come(s);
 	real.close(swap.end);
 	return swap.error;
 }

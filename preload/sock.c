@@ -251,7 +251,7 @@ sock_revert(struct sock *s)
 	fdtab_each(unshield, s);
 	s->phase = SOCK_PLANNED;
 	s->conn = NULL;
-	epoll_settle(s);
+	watch_settle(s);
 	core->conn_free(conn);
 	errno = saved;
 }

@@ -5,7 +5,7 @@
 #define WRAPSOCK_SOCK_H
 
 #include "decide.h"
-#include "epoll.h"
+#include "watch.h"
 #include "fdtab.h"
 #include "real.h"
 #include "relayed.h"
@@ -23,7 +23,7 @@ static inline void
 sock_after(struct sock *s, int fd)
 {
 	if (s->unsteady)
-		epoll_settle(s);
+		watch_settle(s);
 	if (__builtin_expect(s->route == ROUTE_RELAY, 0))
 		relayed_when_open(s, fd);
 }

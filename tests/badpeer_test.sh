@@ -44,15 +44,7 @@ oneTimeSetUp() {
 	END
 }
 
-client_policy() { # [LINE...]
-    write_policy <<-END
-	[client all]
-	match = *:*
-	ca_certs = @CERTS@/ca.pem
-	handshake_timeout = 5s
-	$(printf '%s\n' "$@")
-	END
-}
+client_policy() { client_rule 'handshake_timeout = 5s' "$@" | write_policy; } # [LINE...]
 
 # only_line ERRNO: what was logged is one line that names the rule and what the program got.
 only_line() {
@@ -183,16 +175,7 @@ testCutHandshakes() {
 
 # --- servers ---
 
-server_policy() { # [LINE...]
-    write_policy <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	handshake_timeout = 400ms
-	$(printf '%s\n' "$@")
-	END
-}
+server_policy() { server_rule 'handshake_timeout = 400ms' "$@" | write_policy; } # [LINE...]
 
 start_server() {
     server_at=$(free_port) server_near=$(free_port)

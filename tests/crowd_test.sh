@@ -15,13 +15,7 @@ few=
 [ "$(ulimit -n)" -ge 3200 ] || few=yes
 
 begin() { # SHAPE TIMEOUT KIND COUNT
-    write_policy <<-END
-	[server all]
-	match = *:*
-	certfile = @CERTS@/server.pem
-	keyfile = @CERTS@/server.key
-	handshake_timeout = $2
-	END
+    server_rule "handshake_timeout = $2" | write_policy
     at=$(free_port) near=$(free_port)
     start server $wrapped "$PYTHON" "$TOP/tests/peers/crowd.py" serve "$1" "$at"
     server=$pid

@@ -153,12 +153,19 @@ sock_new(int domain)
 	return s;
 }
 
+/* A vfork child uses its parent's table: what happens to the child's numbers is nothing to the parent's connections. */
+static bool
+anothers(const struct sock *s)
+{
+	return s && sock_foreign(s) && !vfork_copied();
+}
+
 bool
 fdtab_bind(int fd, struct sock *s, bool cloexec)
 {
 	struct sock *before;
 
-	if ((unsigned)fd >= fdtab_size)
+	if ((unsigned)fd >= fdtab_size || anothers(sock_of(fdtab_slots[fd])))
 		return false;
 	s->refs++;
 	for (unsigned t = top; (unsigned)fd > t && !atomic_compare_exchange_weak(&top, &t, (unsigned)fd);)
@@ -171,7 +178,7 @@ fdtab_bind(int fd, struct sock *s, bool cloexec)
 void
 fdtab_forget(int fd)
 {
-	if ((unsigned)fd < fdtab_size && fdtab_slots[fd])
+	if ((unsigned)fd < fdtab_size && fdtab_slots[fd] && !anothers(sock_of(fdtab_slots[fd])))
 		fdtab_put(sock_of(atomic_exchange(&fdtab_slots[fd], 0)));
 }
 

@@ -67,8 +67,8 @@ fdtab_putp(struct sock **s)
 #define HOLD __attribute__((cleanup(fdtab_putp))) struct sock *
 
 struct sock *sock_new(int domain);		/* one reference, the caller's; NULL = out of memory */
-bool fdtab_bind(int fd, struct sock *, bool cloexec);	/* the slot takes a reference of its own; false = beyond the table */
-void fdtab_forget(int fd);			/* the number is given out again, or turns out not to be ours: drop the slot silently */
+bool fdtab_bind(int fd, struct sock *, bool cloexec);	/* the slot takes a reference of its own; false = beyond the table, or another process's */
+void fdtab_forget(int fd);			/* the number is given out again, or turns out not to be ours: drop the slot silently; nothing in a vfork child */
 void fdtab_close(int fd);			/* the program closes it: close_notify by the last owner, then drop; before the real close */
 bool fdtab_cloexec(int fd);			/* the program's own flag */
 void fdtab_set_cloexec(int fd, bool);

@@ -57,6 +57,14 @@ vfork_certain(void)
 	return __builtin_expect(page && *page && !vfork_depth && !shared, 1);
 }
 
+bool
+vfork_copied(void)
+{
+	_Atomic int *page = ours;
+
+	return page && !*page;
+}
+
 void
 vfork_shared(void)
 {

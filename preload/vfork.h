@@ -12,6 +12,7 @@
 void vfork_start(void);		/* before the first socket of ours; idempotent */
 void vfork_fork_child(void);	/* in the child of a fork whose hooks run */
 bool vfork_certain(void);	/* true = surely the same process; false = ask getpid */
+bool vfork_copied(void);	/* another process for sure, with a memory of its own; where vfork_certain is false */
 void vfork_shared(void);	/* a process that shares our memory is about to be made by other means than vfork: never certain again */
 
 #endif

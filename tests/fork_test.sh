@@ -55,6 +55,9 @@ testVfork() {
     clean_wires
 }
 
+# What the child's number becomes is nothing to the parent's connection.
+testAChildsNumberIsReused() { same echo vforks reused && clean_wires; }
+
 # The parent, and a grandchild before it, write as before: the answer is the child's alone.
 testAChildInOurMemory() {
     if [ -n "$sanitizer" ]; then

@@ -1,5 +1,6 @@
 /*
  * vforks PORT: what a vfork child and its exec do to a descriptor is nothing to the parent.
+ * vforks PORT reused: the child closes its number of the connection, and gets it again for something else.
  * vforks PORT inside: a child that has our memory, or a copy of it of which no hook knows, writes to the connection.
  */
 #include "probe.h"
@@ -54,6 +55,43 @@ inside(void)
 	tell("clone", clone(try, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL));
 }
 
+static int
+again(const char *how)
+{
+	int pair[2] = { -1, -1 };
+
+	if (!strcmp(how, "dup"))
+		return dup(1);
+	if (!strcmp(how, "dup2"))
+		return dup2(1, wire);
+	if (!strcmp(how, "socket"))
+		return socket(AF_INET, SOCK_STREAM, 0);
+	if (!strcmp(how, "socketpair"))
+		return socketpair(AF_UNIX, SOCK_STREAM, 0, pair) ? -1 : pair[0];
+	if (!strcmp(how, "fdopen"))
+		return fileno(fdopen(open("/dev/null", O_RDONLY), "r"));
+	return fcntl(1, F_DUPFD, wire);
+}
+
+static void
+reused(void)
+{
+	static const char *const ways[] = { "dup", "dup2", "socket", "socketpair", "fdopen", "F_DUPFD" };
+
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		int status = -1;
+		pid_t pid = vfork();
+
+		if (pid == 0) {
+			close(wire);
+			_exit(again(ways[i]) != wire);
+		}
+		must("waitpid", waitpid(pid, &status, 0));
+		say("%s: %d", ways[i], status);
+		echo(wire, ways[i]);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -65,7 +103,10 @@ main(int argc, char **argv)
 	wire = fd;
 	echo(fd, "before");
 	if (argc > 2) {
-		inside();
+		if (!strcmp(argv[2], "reused"))
+			reused();
+		else
+			inside();
 		finish(fd);
 		return 0;
 	}

@@ -137,6 +137,7 @@ link_incoming(struct link *l)
 		return link_no_memory(l);
 	l->plain_len = n - done;
 	explicit_bzero(opened, n);
+	l->wire_readable |= l->in_len > 0;	/* or an urgent mark of TCP's has cut the record */
 	if (n && l->gone) {		/* a program that has left has no use for data */
 		l->unread = true;
 		l->cutting |= l->shut;

@@ -137,10 +137,12 @@ peek(struct link *l)
 {
 	ssize_t r = take(l->end, plain + 1, LINK_LITTLE, MSG_PEEK);
 
-	l->end_readable = l->much = r == LINK_LITTLE;		/* what comes behind a short count is told of */
-	if (r < 0 && errno == ECONNRESET)
+	if (r < 0 && errno == ECONNRESET) {		/* said once, before what is in the queue */
 		l->reset = true;
-	else if (r < 0 && errno != EAGAIN)
+		r = take(l->end, plain + 1, LINK_LITTLE, MSG_PEEK);
+	}
+	l->end_readable = l->much = r == LINK_LITTLE;		/* what comes behind a short count is told of */
+	if (r < 0 && errno != EAGAIN)
 		link_end_fails(l);
 	if (r <= 0)
 		return 0;

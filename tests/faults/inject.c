@@ -10,6 +10,7 @@
  */
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -226,6 +227,23 @@ still_loading(struct process *p, long number)
 	return false;
 }
 
+/* Of a Unix socket a peek ends early where the queue ends, nowhere else. */
+static bool
+never_short(pid_t pid, const struct ptrace_syscall_info *info)
+{
+	int process, fd, domain = 0;
+	socklen_t len = sizeof domain;
+
+	if (info->seccomp.nr != SYS_recvfrom || !(info->seccomp.args[3] & MSG_PEEK))
+		return false;
+	process = (int)syscall(SYS_pidfd_open, pid, 0);
+	fd = (int)syscall(SYS_pidfd_getfd, process, (int)info->seccomp.args[0], 0);
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+	close(fd);
+	close(process);
+	return domain == AF_UNIX;
+}
+
 /* A call is about to be made: how to let it go on. */
 static int
 meet(struct process *p)
@@ -242,7 +260,9 @@ meet(struct process *p)
 	if (k == KINDS || ++seen[k] != fault_at || k != fault)
 		return PTRACE_CONT;
 	met = true;
-	if (error == SHORT) {
+	if (error == SHORT && never_short(p->pid, &info)) {
+		met = false;
+	} else if (error == SHORT) {
 		set_length(p->pid, 1);
 	} else if (info.seccomp.nr == SYS_close) {	/* as Linux: the number is free whatever it answers */
 		p->failing = true;

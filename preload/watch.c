@@ -146,6 +146,16 @@ sooner(const struct sock *s)
 		;
 }
 
+/* epoll has refused, and errno says why: nothing to follow where libc closed a number behind us, else the program would wait for ever. */
+static void
+refused(const struct watch *w)
+{
+	if (errno == EBADF || errno == ENOENT || errno == EEXIST || errno == EINVAL || errno == EPERM)
+		return;
+	log_line(LOG_LEVEL_ERROR, "descriptor %d cannot be waited for as it must be, with epoll: %s; its connection is cut", w->fd, strerror(errno));
+	raw_shutdown(w->fd, SHUT_RDWR);
+}
+
 /* Bring the kernel's registration in line with the connection's state. */
 static void
 follow(struct watch *w, bool unsteady)
@@ -162,10 +172,8 @@ follow(struct watch *w, bool unsteady)
 		watch_cookies--;
 	w->cookie = unsteady;
 	w->wire = e.events;
-	if (change(w, &e) || errno == EBADF || errno == ENOENT || errno == EINVAL || errno == EPERM)
-		return;			/* or libc closed the number behind us: then there is nothing to follow */
-	log_line(LOG_LEVEL_ERROR, "descriptor %d cannot be waited for as it must be, with epoll: %s; its connection is cut", w->fd, strerror(errno));
-	raw_shutdown(w->fd, SHUT_RDWR);
+	if (!change(w, &e))
+		refused(w);
 }
 
 void
@@ -284,8 +292,12 @@ watch_come(struct sock *s)
 	pthread_mutex_lock(&lock);
 	for (struct watch *w = s->watches; w; w = w->next) {
 		w->absent = w->spent;		/* in the set it would be told of failures at least */
-		if (!w->inherited && !w->absent)
-			real.epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd, &w->event);
+		if (w->inherited || w->absent)
+			continue;
+		/* the room that its wire had there has just been given back: a second try that fails, too, is the last */
+		if (real.epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd, &w->event) < 0 &&
+		    real.epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd, &w->event) < 0)
+			refused(w);
 	}
 	pthread_mutex_unlock(&lock);
 }

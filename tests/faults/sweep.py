@@ -96,7 +96,8 @@ TELLING = {
     "inline-server-1.3-blocking": [("getsockopt", "EACCES")],
     "inline-client-1.2-nonblocking": [("getsockopt", "EACCES")],
     "inline-client-1.3-nonblocking": [("sendto", "ENOMEM"), ("epoll_ctl", "ENOSPC"), ("allocation", "ENOMEM")],
-    "relay-client-1.3-blocking": [("recvfrom", "ENOMEM"), ("sendto", "ENOMEM"), ("fcntl", "EACCES")],
+    "relay-client-1.3-blocking": [("recvfrom", "ENOMEM"), ("recvfrom", "SHORT"), ("sendto", "ENOMEM"), ("fcntl", "EACCES")],
+    "relay-client-1.3-nonblocking": [("epoll_ctl", "ENOMEM")],
 }
 
 # A step and its errno; what the loader says before there is a program; what the launcher would have said.

@@ -128,7 +128,7 @@ $(BUILD)/unit/fault_test: ARGS = $(test-flags) -lssl -lcrypto $(addprefix -Wl$(c
 $(BUILD)/certs/%: ARGS = $(test-flags) -lssl -lcrypto
 $(BUILD)/certs/%: tests/certs/%.c $(BUILD)/rooms.a Makefile
 	$(link)
-$(BUILD)/probes/%: ARGS = $(test-flags)
+$(BUILD)/probes/%: ARGS = $(filter-out --coverage,$(test-flags))
 $(BUILD)/probes/%: tests/probes/%.c Makefile
 	$(link)
 $(BUILD)/probes/reloads: ARGS = $(test-flags) -rdynamic

@@ -155,6 +155,27 @@ say_early(struct op *o, int fd, int64_t began)
 		say(o, "early");
 }
 
+/*
+ * As take; and where a read has ended with a record while the next one waits, which it may as long as the peer has not ended, that one,
+ * too: together they are what TCP gives.
+ */
+static ssize_t
+take_what_is_there(int fd, const char *how, uint8_t *buf, size_t n, int flags)
+{
+	ssize_t r = take(fd, how, buf, n, flags), more = 1;
+	struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+	int saved = errno;
+
+	if (flags & (MSG_PEEK | MSG_TRUNC))
+		return r;
+	while (r > 0 && (size_t)r < n && more > 0 && poll(&p, 1, 0) == 1 && p.revents == POLLIN) {
+		more = recv(fd, buf + r, n - (size_t)r, MSG_DONTWAIT);
+		r += more > 0 ? more : 0;
+	}
+	errno = saved;
+	return r;
+}
+
 /* recv sN COUNT HOW [peek|all|dontwait|trunc]... */
 static void
 do_recv(struct op *o)
@@ -167,7 +188,7 @@ do_recv(struct op *o)
 
 	if (fd >= 0) {
 		errno = EXDEV;
-		r = take(fd, word(o, 3), buf, n, flags);
+		r = take_what_is_there(fd, word(o, 3), buf, n, flags);
 		say_result(o, r);
 		if (r >= 0 && errno != EXDEV)
 			say(o, "errno changed");

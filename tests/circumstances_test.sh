@@ -99,7 +99,9 @@ barred() {
     begin_case "$1 $2"
     # shellcheck disable=SC2086
     run timeout -k 1 10 $wrapped "$PROBES/barred" "$(port tls13 echo)" $1 $2
-    assertEquals "$1 $2: $err" "$3" "$(printf '%s\n' "$out" | tail -n 1)"
+    last=$(printf '%s\n' "$out" | tail -n 1)
+    case "|$3|" in *"|$last|"*) last=expected ;; esac
+    assertEquals "$1 $2, not $3: $err" expected "$last"
     assertEquals "$1 $2: $err" "${4:-0}" "$(printf '%s' "$err" | grep -c .)"
     end_case
 }
@@ -112,7 +114,7 @@ testASystemCallIsForbidden() {
     barred early "mmap openat newfstatat getrandom fcntl ioctl setsockopt" "the same"
     barred late sendto "write: EPERM"
     barred late recvfrom "read: EPERM"
-    barred late "poll ppoll" "read: EPERM"
+    barred late "poll ppoll" "read: EPERM|the same"	# an answer that is there already needs no wait
     barred late "mmap openat getsockopt fcntl ioctl shutdown close" "the same"
     clean_wires
 }

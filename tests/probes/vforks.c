@@ -74,22 +74,27 @@ again(const char *how)
 }
 
 static void
+reuse(const char *how)
+{
+	int status = -1;
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		close(wire);
+		_exit(again(how) != wire);
+	}
+	must("waitpid", waitpid(pid, &status, 0));
+	say("%s: %d", how, status);
+	echo(wire, how);
+}
+
+static void
 reused(void)
 {
 	static const char *const ways[] = { "dup", "dup2", "socket", "socketpair", "fdopen", "F_DUPFD" };
 
-	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-		int status = -1;
-		pid_t pid = vfork();
-
-		if (pid == 0) {
-			close(wire);
-			_exit(again(ways[i]) != wire);
-		}
-		must("waitpid", waitpid(pid, &status, 0));
-		say("%s: %d", ways[i], status);
-		echo(wire, ways[i]);
-	}
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+		reuse(ways[i]);
 }
 
 int
